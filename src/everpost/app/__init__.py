@@ -1,0 +1,1 @@
+"""Configuration, wiring, supervision, command line and the demo."""

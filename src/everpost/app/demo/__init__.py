@@ -1,0 +1,1 @@
+"""The demo: an outage from beginning to end on one machine."""

@@ -1,0 +1,1 @@
+"""Trust in the primary: detection, activation, failback, reconciliation, drills."""

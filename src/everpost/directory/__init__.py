@@ -1,0 +1,1 @@
+"""Organisations, domains, mailboxes, addresses and groups: who is who, without asking the primary."""

@@ -1,0 +1,157 @@
+"""What a message obliges us to: deliveries and standby entries for each organisation it concerns. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from everpost.continuity.routes import Route, RouteTable
+from everpost.directory.model import MailboxTarget, OutsideTarget, Resolved
+from everpost.intake.submission import Direction, RoutedRecipient, Source, Submission
+from everpost.mail.address import Address, domain_key
+from everpost.mail.envelope import Recipient
+from everpost.queue.model import LOCAL_LANE, Kind, NewDelivery, Status, internet_lane, primary_lane
+from everpost.standby.model import SEEN, NewEntry, Origin, Role
+
+
+@dataclass(slots=True)
+class Share:
+    """One organisation's part of a message: it becomes one message row with all that hangs on it."""
+
+    organisation_id: int
+    direction: Direction
+    deliveries: list[NewDelivery] = field(default_factory=list)
+    entries: list[NewEntry] = field(default_factory=list)
+
+
+def plan(submission: Submission, table: RouteTable) -> list[Share]:
+    """The shares of a submission; the owner's organisation comes first. Recipients are kept in order."""
+    if submission.journal is not None:
+        return [_journal_share(submission)]
+    shares: dict[int, Share] = {}
+    if submission.owner is not None:
+        shares[submission.owner.organisation_id] = Share(submission.owner.organisation_id, _direction(submission))
+    for routed in submission.recipients:
+        _plan_recipient(submission, routed, table, shares)
+    _add_sent_entry(submission, shares)
+    for share in shares.values():
+        share.entries = _once_per_mailbox(share.entries)
+        share.deliveries = _once_per_destination(share.deliveries)
+    return list(shares.values())
+
+
+def _direction(submission: Submission) -> Direction:
+    owner = submission.owner
+    assert owner is not None
+    inside = all(
+        isinstance(routed.resolution, Resolved) and routed.resolution.organisation_id == owner.organisation_id
+        for routed in submission.recipients
+    )
+    return Direction.INTERNAL if inside else Direction.OUTBOUND
+
+
+def _plan_recipient(
+    submission: Submission, routed: RoutedRecipient, table: RouteTable, shares: dict[int, Share]
+) -> None:
+    owner = submission.owner
+    resolution = routed.resolution
+    accepted_as = str(routed.recipient.address)
+    if not isinstance(resolution, Resolved):
+        assert owner is not None, "a stranger's mail to a stranger is refused before intake"
+        shares[owner.organisation_id].deliveries.append(_to_internet(routed.recipient, accepted_as))
+        return
+    organisation_id = resolution.organisation_id
+    if owner is not None and organisation_id != owner.organisation_id:
+        shares[owner.organisation_id].deliveries.append(
+            NewDelivery(routed.recipient, accepted_as, Kind.CROSSING, LOCAL_LANE, Status.DELIVERED)
+        )
+    share = shares.setdefault(organisation_id, Share(organisation_id, Direction.INBOUND))
+    for target in resolution.targets:
+        if isinstance(target, OutsideTarget):
+            recipient = Recipient(target.address, routed.recipient.notify, routed.recipient.orcpt)
+            share.deliveries.append(_to_internet(recipient, accepted_as))
+        else:
+            share.deliveries.append(_to_mailbox(routed.recipient, target, accepted_as, table))
+            share.entries.append(NewEntry(organisation_id, target.place.mailbox_id, Role.INBOX, Origin.WIRE))
+
+
+def _to_internet(recipient: Recipient, accepted_as: str) -> NewDelivery:
+    lane = internet_lane(domain_key(recipient.address.domain))
+    return NewDelivery(recipient, accepted_as, Kind.INTERNET, lane, Status.QUEUED)
+
+
+def _to_mailbox(recipient: Recipient, target: MailboxTarget, accepted_as: str, table: RouteTable) -> NewDelivery:
+    """The obligation towards one mailbox: to its primary, now or after failback, or done where it has none."""
+    place = target.place
+    onward = Recipient(target.deliver_to, recipient.notify, recipient.orcpt)
+    if place.primary_id is None:
+        return NewDelivery(onward, accepted_as, Kind.STANDBY, LOCAL_LANE, Status.DELIVERED, place.mailbox_id)
+    decision = table.decide(place)
+    held = decision.route is Route.STANDBY
+    return NewDelivery(
+        onward,
+        accepted_as,
+        Kind.PRIMARY,
+        primary_lane(place.primary_id),
+        Status.HELD if held else Status.QUEUED,
+        place.mailbox_id,
+        place.primary_id,
+        decision.hold if held else None,
+    )
+
+
+def _add_sent_entry(submission: Submission, shares: dict[int, Share]) -> None:
+    """What a person sends through the primary or by submission stands in their Sent folder.
+
+    The webmail makes that entry itself: there it has been a draft before.
+    """
+    owner = submission.owner
+    if owner is None or owner.mailbox_id is None or submission.source not in (Source.SMARTHOST, Source.SUBMISSION):
+        return
+    shares[owner.organisation_id].entries.append(
+        NewEntry(owner.organisation_id, owner.mailbox_id, Role.SENT, Origin.SENT, (SEEN,), unless_present=True)
+    )
+
+
+def _journal_share(submission: Submission) -> Share:
+    owner, journal = submission.owner, submission.journal
+    assert owner is not None
+    assert journal is not None
+    report = journal.report_recipient
+    share = Share(owner.organisation_id, Direction.INTERNAL)
+    share.deliveries.append(
+        NewDelivery(
+            report, str(report.address), Kind.JOURNAL, LOCAL_LANE, Status.DELIVERED, primary_id=owner.primary_id
+        )
+    )
+    share.entries.extend(_journal_entries(owner.organisation_id, journal.received_by, Role.INBOX, ()))
+    share.entries.extend(_journal_entries(owner.organisation_id, journal.sent_by, Role.SENT, (SEEN,)))
+    return share
+
+
+def _journal_entries(
+    organisation_id: int, mailbox_ids: tuple[int, ...], role: Role, keywords: tuple[str, ...]
+) -> Iterator[NewEntry]:
+    for mailbox_id in mailbox_ids:
+        yield NewEntry(organisation_id, mailbox_id, role, Origin.JOURNAL, keywords, unless_present=True)
+
+
+def _once_per_mailbox(entries: list[NewEntry]) -> list[NewEntry]:
+    """One entry a mailbox: somebody who writes to themselves finds it in the Inbox."""
+    kept: dict[int, NewEntry] = {}
+    for entry in entries:
+        kept.setdefault(entry.mailbox_id, entry)
+    return list(kept.values())
+
+
+def _once_per_destination(deliveries: list[NewDelivery]) -> list[NewDelivery]:
+    """A person reached by address and by group, or by two groups, gets one copy; two addresses written in the
+    envelope stay two only where they reach different mailboxes.
+    """
+    kept: dict[tuple[Kind, int | Address], NewDelivery] = {}
+    for delivery in deliveries:
+        where: int | Address = delivery.recipient.address
+        if delivery.kind in (Kind.PRIMARY, Kind.STANDBY) and delivery.mailbox_id is not None:
+            where = delivery.mailbox_id
+        kept.setdefault((delivery.kind, where), delivery)
+    return list(kept.values())

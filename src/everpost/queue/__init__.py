@@ -1,0 +1,1 @@
+"""Delivery: schedule, lease, route, attempt, reports, operator verbs."""

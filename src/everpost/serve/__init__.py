@@ -1,0 +1,1 @@
+"""The faces: SMTP and web. They never import one another."""

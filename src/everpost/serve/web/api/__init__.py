@@ -1,0 +1,1 @@
+"""The API of administrators: one registry of operations, from which router, OpenAPI document and manual are made."""

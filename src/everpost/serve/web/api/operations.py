@@ -1,0 +1,33 @@
+"""All operations, in the order of the manual."""
+
+from __future__ import annotations
+
+from everpost.serve.web.api import (
+    activations,
+    audits,
+    delegates,
+    drills,
+    events,
+    failbacks,
+    messages,
+    overview,
+    people,
+    queues,
+    trust,
+)
+from everpost.serve.web.api.registry import Operation, Section
+
+SECTIONS: tuple[Section, ...] = (
+    people.section,
+    overview.section,
+    trust.section,
+    activations.section,
+    failbacks.section,
+    drills.section,
+    delegates.section,
+    messages.section,
+    queues.section,
+    audits.section,
+    events.section,
+)
+OPERATIONS: tuple[Operation, ...] = tuple(operation for section in SECTIONS for operation in section.operations)

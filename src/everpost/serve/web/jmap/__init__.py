@@ -1,0 +1,1 @@
+"""The methods of JMAP over the standby mailboxes."""

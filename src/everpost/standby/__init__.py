@@ -1,0 +1,1 @@
+"""Standby mailboxes: folders, entries, change log, threads, submission."""

@@ -1,0 +1,1 @@
+"""What a mailbox had before: sources of messages with their folders, dates and flags, read one by one."""

@@ -1,0 +1,1 @@
+"""Durable state: PostgreSQL (embedded or external), migrations, identifiers, blobs, the audit."""

@@ -1,0 +1,1 @@
+"""Fuzzing of everything a stranger can send, with nothing but the standard library."""

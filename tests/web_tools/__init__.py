@@ -1,0 +1,1 @@
+"""A small installation for tests of the standby and the web face."""

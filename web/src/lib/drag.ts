@@ -1,0 +1,2 @@
+/** What marks a drag of conversations of ours. */
+export const DRAGGED = "application/x-everpost-conversations";

@@ -1,0 +1,67 @@
+/** The mailboxes of one person: their own and those shared with them, each with a desk; and what belongs to the person. */
+
+import type { JmapClient } from "../lib/jmap/client";
+import { Push } from "../lib/jmap/push";
+import type { Id } from "../lib/jmap/types";
+import type { Desk } from "./app.svelte";
+import { Contacts } from "./contacts.svelte";
+import { Mail } from "./mail.svelte";
+import { route } from "./route.svelte";
+import { Standing } from "./standing.svelte";
+
+export class Accounts {
+  readonly own: Desk;
+  /** In order of their names. */
+  readonly shared: readonly Desk[];
+  readonly standing = new Standing();
+  readonly contacts: Contacts;
+  private push: Push | null = null;
+
+  constructor(client: JmapClient, makeDesk: (mail: Mail, accounts: Accounts) => Desk) {
+    this.contacts = new Contacts(client);
+    this.own = makeDesk(new Mail(client), this);
+    this.shared = client.others().map((other) => makeDesk(new Mail(other), this));
+  }
+
+  get all(): readonly Desk[] {
+    return [this.own, ...this.shared];
+  }
+
+  /** The desk that is in front of the person. */
+  get here(): Desk {
+    return this.shared.find((desk) => desk.place === route.place.account) ?? this.own;
+  }
+
+  /** Raises `HttpError`, `Unreachable` where the person's own mailbox, or the one to be shown, cannot be opened. */
+  async start(): Promise<void> {
+    // A mailbox that is shared no longer is no place to be.
+    if (this.here.place !== route.place.account) route.go({ account: null, folder: null, query: "", thread: null }, "replace");
+    await Promise.all([this.own.mail.start(), this.here.mail.start()]);
+    this.standing.start();
+    this.push = new Push(this.own.mail.client, (changed) => this.tell(changed));
+  }
+
+  stop(): void {
+    this.standing.stop();
+    this.push?.close();
+    for (const { mail } of this.all) mail.stop();
+  }
+
+  /** Whether these are the mailboxes of that client, with the same rights. */
+  isOf(client: JmapClient): boolean {
+    const clients = [client, ...client.others()];
+    return clients.length === this.all.length && this.all.every(({ mail }, at) => mail.isOf(clients[at]!));
+  }
+
+  /** One message is written at a time: what was being written elsewhere goes to its drafts. */
+  writeOnlyAt(desk: Desk): void {
+    for (const other of this.all) if (other !== desk && other.composing.open !== null) void other.composing.putAway();
+  }
+
+  private tell(changed: Record<Id, Record<string, string>> | null): void {
+    for (const { mail } of this.all) {
+      const types = changed === null ? null : changed[mail.client.accountId];
+      if (types !== undefined) mail.told(types);
+    }
+  }
+}
