@@ -158,19 +158,28 @@ format = "json"
         (self.folder / "data").mkdir(mode=0o711, exist_ok=True)
 
     async def start(self) -> None:
-        """Start serving; returns when it is ready. Raises `DidNotStart`."""
+        """Start serving; returns when all its processes are ready. Raises `DidNotStart`."""
         command = [sys.executable, "-m", "everpost", "--config", str(self.config_path), "serve"]
         self.child = Child(command, self.folder / "log")
+        said = self.child.log.stat().st_size if self.child.log.exists() else 0
         process = await self.child.start()
         deadline = time.monotonic() + READY_S
         async with httpx.AsyncClient(timeout=2) as client:
             while process.returncode is None and time.monotonic() < deadline:
                 with contextlib.suppress(httpx.HTTPError):
-                    if (await client.get(f"{self.url}/readyz")).status_code == 200:
+                    # One worker answers before the others have started.
+                    if (await client.get(f"{self.url}/readyz")).status_code == 200 and self._all_started(said):
                         return
                 await asyncio.sleep(0.05)
         await self.stop()
         raise DidNotStart(f"everpost serve: {self.child.last_words()}")
+
+    def _all_started(self, offset: int) -> bool:
+        """Whether the supervisor has said so, in what was logged from `offset` on."""
+        assert self.child is not None
+        with self.child.log.open("rb") as log:
+            log.seek(offset)
+            return b'"serve.ready"' in log.read()
 
     async def stop(self) -> int | None:
         return await self.child.stop() if self.child is not None else None
