@@ -10,6 +10,7 @@ from everpost.continuity.snapshot import RouteSnapshot
 from everpost.crypto.keys import SealingKey, new_key, organisation_context
 from everpost.crypto.signing import new_signing_key
 from everpost.directory.resolve import Directory
+from everpost.guard.guard import Guard
 from everpost.intake.accept import Intake
 from everpost.intake.commit import Writer
 from everpost.queue.leases import Leases
@@ -114,7 +115,16 @@ class OneRelay:
 class Node:
     """One worker process's parts inside the test: SMTP listeners, intake and queue."""
 
-    def __init__(self, database: Database, keys: KeyRing, folder: Path, organisation: Organisation, run: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        keys: KeyRing,
+        folder: Path,
+        organisation: Organisation,
+        run: int,
+        *,
+        guard: Guard | None = None,
+    ) -> None:
         self.database = database
         self.routes = RouteSnapshot(database)
         self.directory = Directory(database)
@@ -134,7 +144,7 @@ class Node:
         writer = Writer("mx.everpost.example", database.ids, keys, run)
         self.intake = Intake(database, writer, self.routes, self.worker)
         settings = SmtpdSettings("mx.everpost.example", folder)
-        receiver = Receiver(settings, self.intake, self.directory)
+        receiver = Receiver(settings, self.intake, self.directory, guard=guard)
         relays = OneRelay(organisation.id, organisation.primary_id)
         gate = Gatekeeper(self.directory, self.routes, NoLogins(), relays)
         self.mx = SmtpListener(ListenerSettings(Role.MX, "127.0.0.1", 0), settings.hostname, gate, receiver)

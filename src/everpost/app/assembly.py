@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
 
 import dns.asyncresolver
 import structlog
+from dns.nameserver import Do53Nameserver
 
-from everpost.app.config import Config, parse_endpoint
+from everpost.app.config import Config, ConfigError, Endpoint, parse_endpoint
 from everpost.continuity.activation import Continuity
 from everpost.continuity.failback.run import FailbackRunner, RunnerSettings
 from everpost.continuity.snapshot import RouteSnapshot
@@ -126,13 +128,33 @@ def make_router(config: Config) -> Router:
     """Knows relay and resolver; the rest comes with `refresh_primaries` and `refresh_lanes`. Raises `ConfigError`."""
     queue = config.queue
     router = Router(config.hostname, internet_tls=TlsMode(queue.internet_tls))
-    if queue.resolver:
-        router.resolver = dns.asyncresolver.Resolver(configure=False)
-        router.resolver.nameservers = list(queue.resolver)
+    router.resolver = make_resolver(config) or router.resolver
     if queue.relay:
         endpoint = parse_endpoint(queue.relay)
         router.relay = Host(endpoint.host, endpoint.port, TlsMode(queue.relay_tls), queue.relay_credentials())
     return router
+
+
+def make_resolver(config: Config) -> dns.asyncresolver.Resolver | None:
+    """The DNS servers that are configured; None where the system's are to be asked."""
+    if not config.queue.resolver:
+        return None
+    resolver = dns.asyncresolver.Resolver(configure=False)
+    resolver.nameservers = [_name_server(text) for text in config.queue.resolver]
+    return resolver
+
+
+def _name_server(text: str) -> Do53Nameserver:
+    """An address, with a port where it is not 53. Raises `ConfigError`."""
+    try:
+        endpoint = Endpoint(str(ipaddress.ip_address(text)), 53)
+    except ValueError:
+        try:
+            endpoint = parse_endpoint(text)
+            ipaddress.ip_address(endpoint.host)
+        except ValueError as error:
+            raise ConfigError(f"queue.resolver: {text!r}: write an address, with or without :port") from error
+    return Do53Nameserver(endpoint.host, endpoint.port)
 
 
 async def refresh_primaries(router: Router, ground: Ground) -> None:

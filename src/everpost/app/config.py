@@ -169,7 +169,10 @@ class Queue(Section, frozen=True):
     ] = 4 * 3600.0
     resolver: Annotated[
         tuple[str, ...],
-        doc("DNS servers to ask. Empty: those of the system.", example='["192.0.2.53", "2001:db8::53"]'),
+        doc(
+            "DNS servers to ask, also for who sends. Empty: those of the system.",
+            example='["192.0.2.53", "[2001:db8::53]:5353"]',
+        ),
     ] = ()
     relay: Annotated[
         str, doc("Hand all internet mail to this server instead of looking up MX.", example="relay.example.org:587")
@@ -220,6 +223,27 @@ class Follow(Section, frozen=True):
     ] = 50.0  # fmt: skip
 
 
+class Guard(Section, frozen=True):
+    """Looks at every message that comes by SMTP: who sends it, and what it is judged to be."""
+
+    enabled: Annotated[bool, doc("Look at mail at all. Off: everything is accepted unseen.")] = True
+    sender_s: Annotated[
+        float, doc("Longest time for asking the DNS who sends one message.", unit="seconds", ge=0.5, le=60)
+    ] = 8.0
+    trusted_sealers: Annotated[
+        tuple[str, ...],
+        doc("Domains of forwarders whose ARC seals are believed.", example='["lists.example.org"]'),
+    ] = ()
+    block_lists: Annotated[
+        tuple[str, ...],
+        doc("DNS lists of bad client addresses to ask (RFC 5782).", example='["zen.example.net"]'),
+    ] = ()
+    suspicious_score: Annotated[float, doc("From this score on a message is suspicious.", ge=0.1, le=100)] = 3.0
+    bad_score: Annotated[
+        float, doc("From this score on it is spam, or phishing, by what points to it most.", ge=0.1, le=100)
+    ] = 5.0
+
+
 class Metrics(Section, frozen=True):
     """Figures for Prometheus."""
 
@@ -265,6 +289,7 @@ class Config(Section, frozen=True):
     queue: Queue = Queue()
     continuity: Continuity = Continuity()
     follow: Follow = Follow()
+    guard: Guard = Guard()
     metrics: Metrics = Metrics()
     log: Log = Log()
 

@@ -67,6 +67,12 @@ FAILBACKS = Gauge(
 FOLLOW_ROUNDS = Counter(
     "everpost_follow_rounds", "Looks at a mailbox on its primary, by how they ended.", ["result"], registry=REGISTRY
 )
+VERDICTS = Counter(
+    "everpost_verdicts", "Messages that the guard has judged.", ["judgement", "disposition"], registry=REGISTRY
+)
+GUARD_FAULTS = Counter(
+    "everpost_guard_faults", "Steps of the guard that failed or were not done in time.", ["step"], registry=REGISTRY
+)
 ALERTS_OPEN = Gauge(
     "everpost_alert_calls_open", "Contacts that are still owed an alert.", registry=REGISTRY,
     multiprocess_mode="livemostrecent",

@@ -17,6 +17,7 @@ from everpost.app.assembly import Ground, make_ground, make_intake, make_router,
 from everpost.app.child import run_child
 from everpost.app.config import Config, Listener, parse_endpoint
 from everpost.app.console import make_api
+from everpost.app.guarding import make_guard
 from everpost.app.refresh import Refresher, Repeater
 from everpost.app.tls import server_context
 from everpost.continuity import snapshot
@@ -100,7 +101,8 @@ class Worker:
         smtp = self._config.smtp
         settings = SmtpdSettings(self._config.hostname, self._config.spool_folder)
         gate = Gatekeeper(self._ground.directory, self._ground.routes, self._identity, self._relays)
-        receiver = Receiver(settings, self._intake, self._ground.directory, metrics.ACCEPT_SECONDS.observe)
+        guard = make_guard(self._config) if self._config.guard.enabled else None
+        receiver = Receiver(settings, self._intake, self._ground.directory, metrics.ACCEPT_SECONDS.observe, guard)
         wanted: list[tuple[Role, Listener, tuple[str, ...], bool]] = [
             (Role.MX, smtp.mx, smtp.mx.listen, False),
             (Role.SMARTHOST, smtp.smarthost, smtp.smarthost.listen, False),

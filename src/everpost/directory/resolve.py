@@ -94,12 +94,13 @@ class Directory:
         self._domains: _Cache[str, Any] = _Cache()
         self._mailboxes: _Cache[tuple[int, int], Place] = _Cache()
         self._shares: _Cache[tuple[int, int], tuple[Share, ...]] = _Cache()
+        self._own: _Cache[int, frozenset[str]] = _Cache()
         self._epoch = 0
 
     def forget(self) -> None:
         """The directory has changed."""
         self._epoch += 1
-        for cache in (self._answers, self._domains, self._mailboxes, self._shares):
+        for cache in (self._answers, self._domains, self._mailboxes, self._shares, self._own):
             cache.clear()
 
     def cached(self, address: Address) -> Resolution | None:
@@ -125,6 +126,19 @@ class Directory:
         if not targets:
             raise LookupError(f"no mailbox {mailbox_id}")
         return targets[0].place
+
+    async def domains_of(self, organisation_id: int) -> frozenset[str]:
+        """All domains of an organisation (A-labels, lower case). Raises what `store.database.UNAVAILABLE` lists."""
+        known = self._own.get(organisation_id)
+        if known is not None:
+            return known
+        epoch = self._epoch
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SQL["domain_names"], organisation_id)
+        found = frozenset(row["name"] for row in rows)
+        if epoch == self._epoch:
+            self._own.put(organisation_id, found)
+        return found
 
     async def shared_with(self, organisation_id: int, mailbox_id: int) -> tuple[Share, ...]:
         """The mailboxes that a person may use besides their own. Raises what `store.database.UNAVAILABLE` lists."""

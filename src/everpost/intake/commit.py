@@ -10,6 +10,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from everpost.continuity.routes import RouteTable
+from everpost.guard.guard import Assessment
+from everpost.guard.model import encode_verdict
 from everpost.intake.plan import Share, plan
 from everpost.intake.rows import Rows, insert
 from everpost.intake.submission import BlobReference, Source, Submission
@@ -79,6 +81,7 @@ class NewMessage:
             submission.received_at,
             deliveries,
             submission.content,
+            submission.assessment.cuts if submission.assessment else (),
         )
 
     def expiry(self, delivery: NewDelivery) -> datetime | None:
@@ -144,7 +147,8 @@ class Writer:
             blob_id = self._ids.take()
         await self._keys.organisation(share.organisation_id)
         message = NewMessage(submission, share, message_id, blob_id, self._internet_lifetime)
-        message.trace = self._received(message)
+        added = submission.assessment.added if submission.assessment else b""
+        message.trace = added + self._received(message)
         return message
 
     def _received(self, message: NewMessage) -> bytes:
@@ -255,7 +259,16 @@ def _message_row(message: NewMessage) -> tuple[Any, ...]:
         scanned.structure,
         who,
         message.trace.decode("utf-8", "replace"),
+        *_guard_columns(submission.assessment),
     )
+
+
+def _guard_columns(assessment: Assessment | None) -> tuple[str | None, bytes | None, str | None]:
+    """Judgement, verdict, cuts; nothing of mail that the guard has not seen."""
+    if assessment is None:
+        return None, None, None
+    cuts = " ".join(map(str, assessment.cuts)) or None
+    return assessment.verdict.judgement, encode_verdict(assessment.verdict), cuts
 
 
 async def _give_threads(connection: Connection, messages: list[NewMessage]) -> None:

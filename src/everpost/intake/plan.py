@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from everpost.continuity.routes import Route, RouteTable
 from everpost.directory.model import MailboxTarget, OutsideTarget, Resolved
+from everpost.guard.model import Disposition
 from everpost.intake.submission import Direction, RoutedRecipient, Source, Submission
 from everpost.mail.address import Address, domain_key
 from everpost.mail.envelope import Recipient
-from everpost.queue.model import LOCAL_LANE, Kind, NewDelivery, Status, internet_lane, primary_lane
-from everpost.standby.model import SEEN, NewEntry, Origin, Role
+from everpost.queue.model import LOCAL_LANE, HoldReason, Kind, NewDelivery, Status, internet_lane, primary_lane
+from everpost.standby.model import JUNK, SEEN, NewEntry, Origin, Role
 
 
 @dataclass(slots=True)
@@ -37,7 +38,26 @@ def plan(submission: Submission, table: RouteTable) -> list[Share]:
     for share in shares.values():
         share.entries = _once_per_mailbox(share.entries)
         share.deliveries = _once_per_destination(share.deliveries)
+        if submission.assessment is not None:
+            _dispose(share, submission.assessment.verdict.disposition)
     return list(shares.values())
+
+
+def _dispose(share: Share, disposition: Disposition) -> None:
+    """What the guard decided: junk is filed apart; what is quarantined is not shown or sent before it is released."""
+    if disposition is Disposition.JUNK:
+        share.entries = [
+            replace(entry, role=Role.JUNK, keywords=(JUNK,)) if entry.role is Role.INBOX else entry
+            for entry in share.entries
+        ]
+    elif disposition is Disposition.QUARANTINE:
+        share.entries = [entry for entry in share.entries if entry.role is not Role.INBOX]
+        share.deliveries = [
+            delivery
+            if delivery.kind is Kind.CROSSING
+            else replace(delivery, status=Status.HELD, hold_reason=HoldReason.QUARANTINED)
+            for delivery in share.deliveries
+        ]
 
 
 def _direction(submission: Submission) -> Direction:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from everpost.directory.model import Resolution
+from everpost.guard.guard import Assessment
 from everpost.mail.envelope import Recipient, Sender
 from everpost.standby.summary import Scanned
 from everpost.store.blobs import SealedBlob
@@ -87,6 +88,7 @@ class Submission:
     owner: Owner | None = None
     content: bytes | None = None
     journal: JournalCopy | None = None
+    assessment: Assessment | None = None
 
 
 @dataclass(frozen=True, slots=True)

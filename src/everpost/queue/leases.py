@@ -122,4 +122,5 @@ def _ready(row: Any, deliveries: list[Any]) -> ReadyMessage:
         row["size"],
         row["received_at"],
         tuple(_delivery(delivery, row["received_at"]) for delivery in deliveries),
+        cuts=tuple(row["cuts"] or ()),
     )

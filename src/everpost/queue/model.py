@@ -6,6 +6,7 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
+from everpost.guard.copies import Cuts
 from everpost.mail.envelope import Notify, Recipient, Sender
 
 
@@ -39,6 +40,7 @@ class HoldReason(enum.StrEnum):
     RETURNING = "returning"  # failback has it in hand
     OPERATOR = "operator"
     CONTENT = "content"  # cannot be sent as it is without being changed
+    QUARANTINED = "quarantined"  # the guard keeps the message apart
 
 
 class Sighting(enum.Enum):
@@ -102,7 +104,8 @@ class Report(enum.StrEnum):
 class ReadyMessage:
     """A message some of whose deliveries are leased to this worker, with all that sending it takes.
 
-    `content` is None where the blob has to be read first.
+    `content` is None where the blob has to be read first. `trace` goes on top of what is sent, `cuts` are
+    left out of it.
     """
 
     organisation_id: int
@@ -114,6 +117,7 @@ class ReadyMessage:
     received_at: datetime
     deliveries: tuple[Delivery, ...]
     content: bytes | None = None
+    cuts: Cuts = ()
 
 
 def primary_lane(primary_id: int) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from everpost.guard.model import Verdict, decode_verdict
 from everpost.store.database import Connection
 from everpost.store.ids import encode_id
 from everpost.store.sql import load
@@ -16,7 +17,7 @@ _SQL = load("queue")
 @dataclass(frozen=True, slots=True)
 class TracedMessage:
     """The message itself, with its envelope. `digest` is the SHA-256 of the original bytes, `client` who handed it
-    over, `header_id` its Message-ID.
+    over, `header_id` its Message-ID, `verdict` what the guard said, where it has seen the message.
     """
 
     id: int
@@ -35,6 +36,7 @@ class TracedMessage:
     thread_id: int
     client: str
     digest: str
+    verdict: Verdict | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,7 @@ async def read_message(connection: Connection, organisation_id: int, message_id:
         return None
     values = dict(row)
     values["header_id"] = values.pop("message_id")
+    values["verdict"] = decode_verdict(row["verdict"]) if row["verdict"] else None
     return TracedMessage(**values)
 
 

@@ -55,6 +55,7 @@ class ChangeKind(enum.StrEnum):
 
 
 SEEN = "$seen"
+JUNK = "$junk"
 DRAFT = "$draft"
 ANSWERED = "$answered"
 FLAGGED = "$flagged"

@@ -18,6 +18,7 @@ from everpost.app.cli.context import Cli, Failure, Services, command_options, or
 from everpost.app.cli.lanes import LaneNames
 from everpost.app.cli.switches import parse_id
 from everpost.crypto.sealed_blob import DamagedBlob
+from everpost.guard.model import Verdict
 from everpost.queue.model import Status
 from everpost.queue.trace import Trace, TracedDelivery, TracedMessage, find_by_header_id, read_message, read_trace
 from everpost.standby.summary import reference_hash
@@ -207,6 +208,7 @@ def _as_text(trace: Trace, names: LaneNames) -> Iterator[str]:
     yield f"id        {f'<{message.header_id}>' if message.header_id else '–'}"
     yield f"envelope  BODY={message.body}{_parameters(message)}"
     yield f"sha256    {message.digest}"
+    yield from _verdict_lines(message.verdict)
     yield ""
     yield "standby mailboxes:"
     yield from _or_none(
@@ -222,6 +224,15 @@ def _as_text(trace: Trace, names: LaneNames) -> Iterator[str]:
     yield from _or_none(
         f"  {_time(event.at)}  {event.action} by {event.actor}{_why(event.detail)}" for event in trace.events
     )
+
+
+def _verdict_lines(verdict: Verdict | None) -> Iterator[str]:
+    if verdict is None:
+        yield "verdict   not seen by the guard"
+        return
+    yield f"verdict   {verdict.judgement} (score {verdict.score:g}): {verdict.disposition}"
+    for each in verdict.signals:
+        yield f"  {each.weight:+5.1f}  {each.kind}: {each.evidence}"
 
 
 def _delivery_lines(delivery: TracedDelivery, names: LaneNames) -> Iterator[str]:

@@ -107,12 +107,16 @@ class StandIn:
 
 @dataclass
 class Installation:
-    """`everpost serve` in a folder, on ports of the loopback address. `extra` is added to the configuration."""
+    """`everpost serve` in a folder, on ports of the loopback address. `extra` is added to the configuration.
+
+    Without a `name_server` that the guard can ask (address and port) it is off: nothing here may wait for the DNS.
+    """
 
     folder: Path
     relay_port: int = 0
     workers: int = 0
     extra: str = ""
+    name_server: str = ""
     hostname: str = "mx.everpost.example"
     mx_port: int = field(default_factory=free_port)
     smarthost_port: int = field(default_factory=free_port)
@@ -132,6 +136,8 @@ class Installation:
         """Everything on loopback; mail for the internet goes to `relay_port` where one is given."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.folder.chmod(0o711)  # the account that runs the embedded database has to pass through
+        guarded = "true" if self.name_server else "false"
+        asked = f'resolver = ["{self.name_server}"]' if self.name_server else ""
         relay = f'relay = "127.0.0.1:{self.relay_port}"\nrelay_tls = "none"' if self.relay_port else ""
         self.config_path.write_text(
             f"""hostname = "{self.hostname}"
@@ -149,7 +155,10 @@ listen = ["127.0.0.1:{self.web_port}"]
 public_url = "{self.url}"
 [metrics]
 listen = ["127.0.0.1:{self.metrics_port}"]
+[guard]
+enabled = {guarded}
 [queue]
+{asked}
 {relay}
 [log]
 format = "json"

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from ipaddress import ip_address
 
 import structlog
 
-from everpost.directory.model import JournalAddress
+from everpost.directory.model import JournalAddress, Resolved
 from everpost.directory.resolve import Directory
+from everpost.guard.case import Case
+from everpost.guard.guard import Guard
+from everpost.guard.model import Disposition, Verdict, Way
 from everpost.intake.accept import Intake, IntakeUnavailable
 from everpost.intake.journal import unpack
 from everpost.intake.submission import Client, Owner, RoutedRecipient, Source, Submission
@@ -32,6 +36,8 @@ TRY_LATER = Reply(451, "Could not be stored, try again later", (3, 0))
 DISK_FULL = Reply(452, "Insufficient storage, try again later", (3, 1))
 LOOP = Reply(554, "Mail loop: the message has passed too many servers", (4, 6))
 NO_JOURNAL_REPORT = Reply(554, "Not a journal report this server understands", (6, 0))
+REFUSED = Reply(550, "Message refused by the policy of the recipient's organisation", (7, 1))
+NOT_NOW = Reply(451, "Message cannot be checked now, try again later", (7, 1))
 
 _large = asyncio.Semaphore(1)  # one large message at a time is read as a whole, so that memory stays bounded
 
@@ -100,6 +106,7 @@ class Receiver:
     intake: Intake
     directory: Directory
     waited: Callable[[float], object] = lambda _seconds: None  # hears how long each commit took
+    guard: Guard | None = None
 
     async def receive(
         self,
@@ -128,9 +135,33 @@ class Receiver:
             )
             if isinstance(recipients[0].resolution, JournalAddress):
                 return await self._receive_journal(submission, blob)
+            if self.guard is not None:
+                submission = replace(submission, assessment=await self.guard.assess(await self._case(submission, blob)))
+                if refusal := _refusal(submission):
+                    return refusal
             return await self._accept(submission)
+        except UNAVAILABLE as error:
+            log.warning("smtpd.deferred", client=client.ip, reason=str(error) or type(error).__name__)
+            return TRY_LATER
         finally:
             blob.close()
+
+    async def _case(self, submission: Submission, blob: SealedBlob) -> Case:
+        """Raises what `store.database.UNAVAILABLE` lists."""
+        organisations = _organisations(submission)
+        own = [await self.directory.domains_of(each) for each in organisations]
+        content = submission.content
+        client = submission.client
+
+        def chunks() -> Iterable[bytes]:
+            return (content,) if content is not None else blob.open_chunks()
+
+        return Case(
+            Way.OUTBOUND if submission.source.is_from_inside else Way.INBOUND, ip_address(client.ip), client.helo,
+            client.login, submission.sender.reverse_path,
+            tuple(each.recipient.address for each in submission.recipients), organisations,
+            frozenset().union(*own), submission.scanned.header, submission.scanned.size, submission.received_at, chunks,
+        )  # fmt: skip
 
     async def _receive_journal(self, report: Submission, blob: SealedBlob) -> Reply:
         try:
@@ -160,3 +191,28 @@ class Receiver:
             return TRY_LATER
         self.waited(time.monotonic() - began)
         return Reply(250, f"Accepted as {encode_id(receipt.message_ids[0])}", (0, 0))
+
+
+def _organisations(submission: Submission) -> frozenset[int]:
+    """Whose mail it is: the sender's and the recipients' organisations."""
+    found = {each.resolution.organisation_id for each in submission.recipients if isinstance(each.resolution, Resolved)}
+    return frozenset(found | ({submission.owner.organisation_id} if submission.owner else set()))
+
+
+def _refusal(submission: Submission) -> Reply | None:
+    """The reply where the guard will not have the message. The reason is for us, not for the stranger."""
+    assert submission.assessment is not None
+    verdict = submission.assessment.verdict
+    if verdict.disposition not in (Disposition.REJECT, Disposition.DEFER):
+        return None
+    log.info(
+        "smtpd.refused_by_guard", client=submission.client.ip, sender=str(submission.sender.reverse_path or ""),
+        recipients=[str(each.recipient.address) for each in submission.recipients[:20]],
+        message_id=submission.scanned.summary.message_id, judgement=verdict.judgement, score=verdict.score,
+        disposition=verdict.disposition, signals=_listed(verdict),
+    )  # fmt: skip
+    return REFUSED if verdict.disposition is Disposition.REJECT else NOT_NOW
+
+
+def _listed(verdict: Verdict) -> list[str]:
+    return [f"{each.kind}: {each.evidence}" for each in verdict.signals[:20]]

@@ -223,7 +223,7 @@ CREATE TABLE message (
     summary         bytea NOT NULL,             -- what lists show (standby.summary)
     structure       bytea NOT NULL,             -- MIME offsets (mail.mime)
     client          text NOT NULL,              -- who handed it over: address, name, login
-    trace           text NOT NULL,              -- the Received field that delivery copies carry
+    trace           text NOT NULL,              -- the fields that delivery copies carry on top
     PRIMARY KEY (organisation_id, id)
 );
 CREATE INDEX message_nameless ON message (organisation_id, content_digest) WHERE message_id IS NULL;

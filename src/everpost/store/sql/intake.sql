@@ -32,25 +32,32 @@ WITH blobs AS (
 ), messages AS (
     INSERT INTO message (
         organisation_id, id, blob_id, direction, source, received_at, reverse_path, body, smtputf8, ret, envid, size,
-        digest, content_digest, message_id, subject, thread_id, summary, structure, client, trace)
-    SELECT * FROM unnest(
+        digest, content_digest, message_id, subject, thread_id, summary, structure, client, trace,
+        judgement, verdict, cuts)
+    SELECT m.organisation_id, m.id, m.blob_id, m.direction, m.source, m.received_at, m.reverse_path, m.body,
+           m.smtputf8, m.ret, m.envid, m.size, m.digest, m.content_digest, m.message_id, m.subject, m.thread_id,
+           m.summary, m.structure, m.client, m.trace, m.judgement, m.verdict, string_to_array(m.cuts, ' ')::int[]
+    FROM unnest(
     $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::timestamptz[], $13::text[],
     $14::text[], $15::bool[], $16::text[], $17::text[], $18::bigint[], $19::bytea[], $20::bytea[], $21::text[],
-    $22::text[], $23::bigint[], $24::bytea[], $25::bytea[], $26::text[], $27::text[]
-    )
+    $22::text[], $23::bigint[], $24::bytea[], $25::bytea[], $26::text[], $27::text[],
+    $28::text[], $29::bytea[], $30::text[]
+    ) AS m(organisation_id, id, blob_id, direction, source, received_at, reverse_path, body, smtputf8, ret, envid,
+           size, digest, content_digest, message_id, subject, thread_id, summary, structure, client, trace, judgement,
+           verdict, cuts)
 ), deliveries AS (
     INSERT INTO delivery (
         organisation_id, message_id, number, recipient, accepted_as, notify, orcpt, mailbox_id, kind, primary_id, lane,
         status, hold_reason, attempts, next_attempt_at, expires_at, leased_by, report_due, done_at)
     SELECT * FROM unnest(
-    $28::bigint[], $29::bigint[], $30::int[], $31::text[], $32::text[], $33::smallint[], $34::text[],
-    $35::bigint[], $36::text[], $37::bigint[], $38::text[], $39::text[], $40::text[], $41::int[],
-    $42::timestamptz[], $43::timestamptz[], $44::bigint[], $45::text[], $46::timestamptz[]
+    $31::bigint[], $32::bigint[], $33::int[], $34::text[], $35::text[], $36::smallint[], $37::text[],
+    $38::bigint[], $39::text[], $40::bigint[], $41::text[], $42::text[], $43::text[], $44::int[],
+    $45::timestamptz[], $46::timestamptz[], $47::bigint[], $48::text[], $49::timestamptz[]
     )
 ), given AS MATERIALIZED (
     SELECT * FROM unnest(
-    $47::bigint[], $48::bigint[], $49::bigint[], $50::timestamptz[], $51::bigint[], $52::bigint[], $53::text[],
-    $54::text[], $55::bigint[]
+    $50::bigint[], $51::bigint[], $52::bigint[], $53::timestamptz[], $54::bigint[], $55::bigint[], $56::text[],
+    $57::text[], $58::bigint[]
     ) AS e(organisation_id, mailbox_id, message_id, received_at, thread_id, folder_id, keywords, origin, modseq)
 ), entries AS (
     INSERT INTO entry (
@@ -63,11 +70,11 @@ WITH blobs AS (
     SELECT organisation_id, mailbox_id, folder_id, received_at, message_id FROM given
 ), changes AS (
     INSERT INTO change (organisation_id, mailbox_id, modseq, at, kind, message_id, folder_id, actor)
-    SELECT organisation_id, mailbox_id, modseq, $63, $64, message_id, folder_id, 'everpost' FROM given
+    SELECT organisation_id, mailbox_id, modseq, $66, $67, message_id, folder_id, 'everpost' FROM given
 ), events AS (
     INSERT INTO audit_event (organisation_id, id, at, actor, action, subject, detail)
     SELECT * FROM unnest(
-    $56::bigint[], $57::bigint[], $58::timestamptz[], $59::text[], $60::text[], $61::text[], $62::jsonb[]
+    $59::bigint[], $60::bigint[], $61::timestamptz[], $62::text[], $63::text[], $64::text[], $65::jsonb[]
     )
     RETURNING organisation_id, id
 )

@@ -31,7 +31,7 @@ RETURNING d.organisation_id, d.message_id, d.number, d.recipient, d.notify, d.or
           d.primary_id, d.attempts, d.expires_at, d.in_doubt, d.delay_told;
 
 -- name: messages_to_send
-SELECT organisation_id, id, blob_id, reverse_path, body, smtputf8, ret, envid, size, received_at, trace
+SELECT organisation_id, id, blob_id, reverse_path, body, smtputf8, ret, envid, size, received_at, trace, cuts
 FROM message WHERE (organisation_id, id) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[]));
 
 -- name: renew
@@ -241,7 +241,7 @@ SELECT lane, host, port, actor, since FROM lane_binding WHERE organisation_id = 
 
 -- name: message_trace
 SELECT id, blob_id, direction, source, received_at, reverse_path, body, smtputf8, ret, envid, size, message_id, subject,
-       thread_id, client, encode(digest, 'hex') AS digest
+       thread_id, client, encode(digest, 'hex') AS digest, verdict
 FROM message WHERE organisation_id = $1 AND id = $2;
 
 -- name: messages_by_header_id

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from everpost.guard.model import Verdict
 from everpost.mail.address import Address, AddressError
 from everpost.queue.trace import FoundMessage, Trace, TracedAttempt, find_by_header_id, read_trace
 from everpost.serve.web.api.registry import Call, Section
@@ -70,6 +71,7 @@ class MessageShown(Output, frozen=True):
     subject: str
     client: str
     digest: str
+    verdict: Verdict | None
 
 
 class EntryShown(Output, frozen=True):

@@ -1,0 +1,36 @@
+"""A message before the guard: all that a step may look at. Nothing of it is changed but what steps have found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
+
+from everpost.auth.check import Authentication
+from everpost.guard.model import Way
+from everpost.mail.address import Address
+from everpost.mail.header import Header
+
+
+@dataclass(slots=True)
+class Case:
+    """One message on its way in or out. `organisation_ids` are those it concerns; `own_domains` theirs, in lower
+    case; `open` gives its octets in chunks, from the first, each time it is called.
+
+    `authentication` is there once the step that asks who sends has run; steps that need it say so.
+    """
+
+    way: Way
+    client: IPv4Address | IPv6Address | None
+    helo: str
+    login: str | None
+    reverse_path: Address | None
+    recipients: tuple[Address, ...]
+    organisation_ids: frozenset[int]
+    own_domains: frozenset[str]
+    header: Header
+    size: int
+    received_at: datetime
+    open: Callable[[], Iterable[bytes]]
+    authentication: Authentication | None = field(default=None)

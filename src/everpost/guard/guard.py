@@ -1,0 +1,82 @@
+"""The guard of a process: steps put together from settings, and the assessment of a message."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from everpost.auth.check import Authentication, CheckSettings
+from everpost.auth.resolver import Resolver
+from everpost.guard.case import Case
+from everpost.guard.copies import Cuts, added_fields, cuts_of
+from everpost.guard.model import Phase, Verdict, Way
+from everpost.guard.pipeline import Pipeline, Step
+from everpost.guard.steps.author import Author
+from everpost.guard.steps.greeting import BlockList, BlockLists, Greeting
+from everpost.guard.steps.sender import Sender
+from everpost.guard.verdict import Policy, judge
+
+_INBOUND = frozenset({Way.INBOUND})
+
+
+@dataclass(frozen=True, slots=True)
+class GuardSettings:
+    """`hostname` is our name in Authentication-Results; `sender_s` bounds, in seconds, what is asked of the DNS for
+    one message; `trusted_sealers` are forwarders whose ARC seals are believed.
+    """
+
+    hostname: str
+    sender_s: float = 8.0
+    trusted_sealers: frozenset[str] = frozenset()
+    block_lists: tuple[BlockList, ...] = ()
+    policy: Policy = field(default_factory=Policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """What the guard says of a message: the verdict, and how delivery copies differ from the original."""
+
+    verdict: Verdict
+    authentication: Authentication | None
+    added: bytes
+    cuts: Cuts
+
+
+class Guard:
+    """One per process. `on_fault` hears of steps that failed, `on_verdict` of every verdict, for the figures."""
+
+    def __init__(
+        self,
+        settings: GuardSettings,
+        steps: Sequence[Step],
+        *,
+        on_fault: Callable[[str], None] = lambda _step: None,
+        on_verdict: Callable[[Verdict], None] = lambda _verdict: None,
+    ) -> None:
+        self._settings = settings
+        self._pipeline = Pipeline(steps, on_fault)
+        self._on_verdict = on_verdict
+
+    async def assess(self, case: Case) -> Assessment:
+        """Run every step over a message. Never raises: what goes wrong in a step is a signal."""
+        signals = await self._pipeline.run(case)
+        verdict = judge(signals, case.way, self._settings.policy)
+        self._on_verdict(verdict)
+        added = added_fields(verdict, case.authentication, self._settings.hostname) if case.way is Way.INBOUND else b""
+        return Assessment(verdict, case.authentication, added, cuts_of(case.header, case.way))
+
+
+def make_steps(settings: GuardSettings, resolver: Resolver) -> list[Step]:
+    """The steps that these settings ask for."""
+    check = CheckSettings(
+        seconds=settings.sender_s, trusted_sealers=settings.trusted_sealers, receiver=settings.hostname
+    )
+    steps = [
+        Step("greeting", Phase.CONNECTION, Greeting(frozenset({settings.hostname.lower()})), 1.0, ways=_INBOUND),
+        Step("sender", Phase.MESSAGE, Sender(resolver, check), settings.sender_s + 2.0, ways=_INBOUND),
+        Step("author", Phase.MESSAGE, Author(), 1.0, after=("sender",), ways=_INBOUND),
+    ]
+    if settings.block_lists:
+        asked = BlockLists(resolver, settings.block_lists)
+        steps.insert(1, Step("block lists", Phase.CONNECTION, asked, settings.sender_s, ways=_INBOUND))
+    return steps

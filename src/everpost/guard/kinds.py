@@ -1,0 +1,126 @@
+"""Every signal there is: its group, its weight, what it points to, what it means. `docs/signals.md` shows this table.
+
+Valid identifiers, a known sender or a DMARC pass never earn a bonus: an attacker has them too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from everpost.guard.model import Group, Judgement, SignalKind
+
+_KINDS: dict[str, SignalKind] = {}
+
+
+def _kind(
+    name: str, group: Group, weight: float, points_to: Judgement, meaning: str, *, decisive: bool = False
+) -> SignalKind:
+    assert name not in _KINDS, name
+    kind = _KINDS[name] = SignalKind(name, group, weight, points_to, meaning, decisive)
+    return kind
+
+
+def all_kinds() -> Iterator[SignalKind]:
+    """In the order in which they are declared."""
+    yield from _KINDS.values()
+
+
+def kind_of(name: str) -> SignalKind | None:
+    """The kind with this name; None for one of another version."""
+    return _KINDS.get(name)
+
+
+# ------------------------------------------------------------------ who sends
+
+SPF_FAIL: Final = _kind(
+    "spf.fail", Group.IDENTITY, 1.5, Judgement.SPAM,
+    "The domain of the reverse-path says that this server may not send for it (RFC 7208).",
+)  # fmt: skip
+SPF_SOFTFAIL: Final = _kind(
+    "spf.softfail", Group.IDENTITY, 0.7, Judgement.SPAM,
+    "The domain of the reverse-path says that this server probably may not send for it.",
+)  # fmt: skip
+SPF_PERMERROR: Final = _kind(
+    "spf.permerror", Group.IDENTITY, 0.3, Judgement.SPAM, "The domain's SPF record cannot be evaluated."
+)
+DKIM_FAIL: Final = _kind(
+    "dkim.fail", Group.IDENTITY, 0.5, Judgement.SPAM, "A DKIM signature does not fit the message (RFC 6376)."
+)
+ARC_FAIL: Final = _kind("arc.fail", Group.IDENTITY, 0.3, Judgement.SPAM, "The ARC chain is broken (RFC 8617).")
+DMARC_REJECT: Final = _kind(
+    "dmarc.reject", Group.IDENTITY, 8.0, Judgement.PHISHING,
+    "The author's domain asks that mail like this be refused: neither SPF nor DKIM vouches for it (RFC 9989).",
+    decisive=True,
+)  # fmt: skip
+DMARC_QUARANTINE: Final = _kind(
+    "dmarc.quarantine", Group.IDENTITY, 5.0, Judgement.SPAM,
+    "The author's domain asks that mail like this be set apart: neither SPF nor DKIM vouches for it.",
+)  # fmt: skip
+DMARC_FAIL: Final = _kind(
+    "dmarc.fail", Group.IDENTITY, 1.0, Judgement.SPAM,
+    "Neither SPF nor DKIM vouches for the author's domain, which asks for nothing to be done about it.",
+)  # fmt: skip
+DMARC_PERMERROR: Final = _kind(
+    "dmarc.permerror",
+    Group.IDENTITY,
+    0.5,
+    Judgement.SPAM,
+    "The author cannot be told, or the DMARC record not be read.",
+)
+NOBODY_VOUCHES: Final = _kind(
+    "sender.unauthenticated", Group.IDENTITY, 0.6, Judgement.SPAM,
+    "Neither SPF nor DKIM says anything in favour of this message.",
+)  # fmt: skip
+OWN_DOMAIN: Final = _kind(
+    "sender.own-domain", Group.IDENTITY, 4.0, Judgement.PHISHING,
+    "A stranger writes under an address of one of our own domains, and nothing vouches for it.",
+)  # fmt: skip
+NAME_IS_ADDRESS: Final = _kind(
+    "sender.name-is-address", Group.IDENTITY, 2.5, Judgement.PHISHING,
+    "The author's displayed name is an address of another domain than the one that it stands before.",
+)  # fmt: skip
+SEVERAL_AUTHORS: Final = _kind(
+    "sender.several", Group.IDENTITY, 1.5, Judgement.SPAM, "The message has more than one From field, or none."
+)
+REPLY_ELSEWHERE: Final = _kind(
+    "sender.reply-elsewhere", Group.IDENTITY, 0.8, Judgement.PHISHING,
+    "Answers would go to another domain than the author's.",
+)  # fmt: skip
+
+# ------------------------------------------------------------------ from where
+
+NO_REVERSE_NAME: Final = _kind(
+    "network.no-name", Group.NETWORK, 1.0, Judgement.SPAM, "The client's address has no name in the DNS."
+)
+REVERSE_NAME_LIES: Final = _kind(
+    "network.false-name", Group.NETWORK, 0.7, Judgement.SPAM,
+    "The name of the client's address does not lead back to it (RFC 8601 iprev).",
+)  # fmt: skip
+HELO_IS_OURS: Final = _kind(
+    "network.helo-ours", Group.NETWORK, 3.0, Judgement.SPAM, "The client greets with our own name."
+)
+HELO_BARE: Final = _kind(
+    "network.helo-bare", Group.NETWORK, 1.2, Judgement.SPAM,
+    "The client greets with a bare word or address instead of its name (RFC 5321 §4.1.1.1).",
+)  # fmt: skip
+LISTED: Final = _kind(
+    "network.listed", Group.NETWORK, 4.0, Judgement.SPAM, "The client's address stands on a block list of the DNS."
+)
+
+# ------------------------------------------------------------------ faults
+
+STEP_FAILED: Final = _kind(
+    "fault.failed",
+    Group.FAULT,
+    0.0,
+    Judgement.SUSPICIOUS,
+    "A step could not do its work: what it looks for is unknown.",
+)
+STEP_LATE: Final = _kind(
+    "fault.late", Group.FAULT, 0.0, Judgement.SUSPICIOUS,
+    "A step was not done within its time: what it looks for is unknown.",
+)  # fmt: skip
+NO_DNS: Final = _kind(
+    "fault.dns", Group.FAULT, 0.0, Judgement.SUSPICIOUS, "The DNS gave no answer: who sends is not known for certain."
+)
