@@ -71,8 +71,12 @@ def _plan_recipient(
             recipient = Recipient(target.address, routed.recipient.notify, routed.recipient.orcpt)
             share.deliveries.append(_to_internet(recipient, accepted_as))
         else:
-            share.deliveries.append(_to_mailbox(routed.recipient, target, accepted_as, table))
-            share.entries.append(NewEntry(organisation_id, target.place.mailbox_id, Role.INBOX, Origin.WIRE))
+            delivery = _to_mailbox(routed.recipient, target, accepted_as, table)
+            share.deliveries.append(delivery)
+            stays = delivery.status is not Status.QUEUED  # the primary sorts what goes to it
+            share.entries.append(
+                NewEntry(organisation_id, target.place.mailbox_id, Role.INBOX, Origin.WIRE, is_filtered=stays)
+            )
 
 
 def _to_internet(recipient: Recipient, accepted_as: str) -> NewDelivery:
