@@ -125,7 +125,7 @@ def test_forwarding_inside_and_what_is_refused(page: Page, installation: Standby
     address = form.get_by_label("Forward a copy to")
     for wrong, why in (
         ("me@elsewhere.example", "Your organisation does not allow forwarding to this address."),
-        (ANNA.address, "Nobody can be reached"),
+        (ANNA.address, "The address to forward to is this mailbox itself."),
     ):
         address.fill(wrong)
         form.get_by_role("button", name="Save").click()

@@ -114,6 +114,7 @@ async def test_a_filter_is_made_shown_changed_and_taken_away(ann: Person) -> Non
 async def test_what_is_refused(ann: Person, properties: dict[str, Any], kind: str, about: str) -> None:
     error = await refused(ann, **properties)
     assert (error["type"], error["properties"]) == (kind, [about]), error
+    assert ("problem" in error) == ("forwardTo" in properties)
 
 
 async def test_filters_are_bounded(ann: Person) -> None:

@@ -2,7 +2,7 @@
 
 import { FILTERS, MethodError } from "../lib/jmap/client";
 import type { Email, GetAnswer, Id, Patch, SetAnswer, SetError } from "../lib/jmap/types";
-import { filterLike, newFilter, type FilterCondition, type Forwarding, type MailFilter } from "../lib/mail/filters";
+import { filterLike, newFilter, type FilterCondition, type Forwarding, type MailFilter, type Problem } from "../lib/mail/filters";
 import { isLabel, toName } from "../lib/mail/labels";
 import { t, texts } from "./i18n.svelte";
 import { reasonOf, type Mail } from "./mail.svelte";
@@ -94,9 +94,10 @@ export class Filters {
     this.problem = "";
     try {
       const answer = await this.mail.client.call<SetAnswer>("Filter/set", change);
-      const refused = Object.values({ ...answer.notCreated, ...answer.notUpdated, ...answer.notDestroyed })[0];
-      if (refused !== undefined) throw new MethodError(refused.type, whyNot(refused));
-      return true;
+      const refused: (SetError & { problem?: Problem }) | undefined = Object.values({ ...answer.notCreated, ...answer.notUpdated, ...answer.notDestroyed })[0];
+      if (refused?.problem !== undefined) this.problem = t(`filters.problem.${refused.problem}`);
+      else if (refused !== undefined) throw new MethodError(refused.type, refused.description);
+      return refused === undefined;
     } catch (error) {
       this.problem = t("filters.failed", { why: reasonOf(error) });
       return false;
@@ -117,11 +118,6 @@ export function filtersOf(mail: Mail): Filters {
 /** Whether the server has filters, and this person may set them here. */
 export function hasFilters(mail: Mail): boolean {
   return FILTERS in mail.client.account.accountCapabilities;
-}
-
-function whyNot({ type, description, properties }: SetError): string | undefined {
-  if (!properties?.includes("forwardTo")) return description;
-  return t(type === "forbidden" ? "filters.problem.forwardForbidden" : "filters.problem.forwardNoSuchAddress");
 }
 
 // ---------------------------------------------------------------------- in words

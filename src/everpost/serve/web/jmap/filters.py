@@ -132,8 +132,12 @@ def _problems(context: Context, each: Filter, addresses: _Addresses, failed: dic
     if each.forward_to is not None:
         refusal = addresses.refusal(context, each.forward_to) or failed.get(each.id)
         if refusal is not None and refusal not in _EXPECTED:
-            problems.append(f"forward{refusal.value[0].upper()}{refusal.value[1:]}")
+            problems.append(_problem(refusal))
     return problems
+
+
+def _problem(outcome: Outcome) -> str:
+    return f"forward{outcome.value[0].upper()}{outcome.value[1:]}"
 
 
 async def _addresses(context: Context, written: Iterable[object]) -> _Addresses:
@@ -263,7 +267,9 @@ class _Desk:
         refusal = self.addresses.refusal(self.context, address)
         if refusal is not None:
             kind = "forbidden" if refusal is Outcome.FORBIDDEN else "invalidProperties"
-            raise SetError(kind, _WHY[refusal], properties=("forwardTo",))
+            raise SetError(
+                kind, _WHY[refusal], properties=("forwardTo",), extra={"problem": _problem(refusal)}
+            )  # fmt: skip
 
     async def _audit(self, new: Filter) -> None:
         """Forwarding is what an intruder sets up first: it is on record."""
