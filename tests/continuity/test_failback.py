@@ -27,6 +27,9 @@ from everpost.directory.primary import PrimarySecrets
 from everpost.queue.outcome import Terms
 from everpost.queue.schedule import Backoff
 from everpost.queue.smtp_client import Timeouts
+from everpost.standby.filing import save_filter
+from everpost.standby.filters import Comparison, Condition, Filter
+from everpost.standby.filters import Field as FilterField
 from everpost.standby.model import Role
 from everpost.standby.service import Standby
 from everpost.standby.values import Account
@@ -248,6 +251,35 @@ async def test_everything_comes_back_once_and_as_people_left_it(world: World) ->
         return await fetchval(world.database, "SELECT count(*) FROM delivery WHERE status <> 'delivered'") == 0
 
     await until(all_delivered)
+
+
+async def test_filtered_mail_comes_back_into_its_folder_once(world: World) -> None:
+    account, standby = world.account(), world.standby
+    async with standby.work(account, "anna") as (work, _):
+        plans = await work.create_folder(await standby.new_id(), "Plans", None)
+        wanted = Condition(FilterField.SUBJECT, Comparison.CONTAINS, "plan")
+        labels = frozenset(("$flagged", "plans"))
+        made = Filter(await standby.new_id(), "Plans", conditions=(wanted,), folder_id=plans.id, keywords=labels)
+        await save_filter(work, made, "created")
+    await world.receive("plan-before", "other-before")
+    await world.arrived("plan-before", "other-before")
+    await world.down()
+    (first, second) = await world.receive("plan-1", "plan-2")
+    await world.receive("other")
+    await standby.set_keywords(account, "anna", first, labels | {"$seen"})
+    await standby.set_folders(account, "anna", second, [INBOX])  # she wants it elsewhere
+    entries = await standby.entries(account, [first, second])
+    assert (entries[first].folder_ids, entries[second].folder_ids) == ((plans.id,), (INBOX,))
+    report = await world.come_back()
+    assert {word: flags(stored) for word, stored in world.there().items()} == {
+        "plan-before": [("INBOX", set())],  # the primary was the master
+        "other-before": [("INBOX", set())],
+        "plan-1": [("Plans", {"\\Seen", "\\Flagged", "plans"})],
+        "plan-2": [("INBOX", {"\\Flagged", "plans"})],
+        "other": [("INBOX", set())],
+    }
+    totals = report["totals"]
+    assert (totals["received"], totals["replayed"], totals["lost"], totals["duplicated"]) == (3, 3, 0, 0)
 
 
 async def test_the_report_is_signed_readable_and_in_the_audit(world: World) -> None:

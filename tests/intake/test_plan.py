@@ -226,3 +226,21 @@ def test_journal_copies_stand_in_mailboxes_and_go_nowhere() -> None:
 def test_a_strangers_mail_to_a_stranger_is_never_planned() -> None:
     with pytest.raises(AssertionError):
         shares(to("out@example.net"))
+
+
+@pytest.mark.parametrize(
+    ("routes", "filtered"),
+    [
+        (table(), {ANNA: False, BARE: True}),
+        (table(TrustState.DOWN), {ANNA: False, BARE: True}),
+        (table(TrustState.COMPROMISED), {ANNA: True, BARE: True}),
+        (table(TrustState.TRUSTED, Scope(ORG, ScopeKind.MAILBOX, ANNA)), {ANNA: True, BARE: True}),
+    ],
+)
+def test_filters_act_where_the_standby_is_the_master(routes: RouteTable, filtered: dict[int, bool]) -> None:
+    submission = Submission(
+        Source.MX, Sender(Address.parse("me@example.net")), (to("anna@example.org"), to("bare@example.com")), BLOB,
+        SCANNED, Client("192.0.2.1", "mail", "ESMTP"), datetime.now(UTC),
+    )  # fmt: skip
+    (share,) = plan(submission, routes)
+    assert {entry.mailbox_id: entry.is_filtered for entry in share.entries} == filtered

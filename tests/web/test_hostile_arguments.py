@@ -59,6 +59,9 @@ def examples(person: Person, ids: dict[str, str]) -> dict[str, dict[str, Any]]:
     envelope = {"mailFrom": {"email": "ann@example.org", "parameters": {"HOLDFOR": "1000", "RET": "HDRS"}},
                 "rcptTo": [{"email": "you@example.net", "parameters": {"NOTIFY": "NEVER"}}]}  # fmt: skip
     who = {"name": "A", "replyTo": [{"email": "a@b.c"}], "textSignature": "x"}
+    look = {"field": "from", "comparison": "contains", "value": "a", "size": 0, "isNegated": False}
+    rule = {"name": "F", "match": "any", "sortOrder": 3, "conditions": [look], "mailboxId": FOLDER["trash"],
+            "keywords": {"x": True}, "forwardTo": "ann@example.org", "stop": True}  # fmt: skip
     folders = {"operator": "AND", "conditions": [{"name": "in"}, {"parentId": None, "hasAnyRole": True}]}
     return {
         "get": {"ids": [email, FOLDER["inbox"], "singleton"], "properties": ["id"]},
@@ -81,6 +84,8 @@ def examples(person: Person, ids: dict[str, str]) -> dict[str, dict[str, Any]]:
         "EmailSubmission/set": {"create": {"s": {"identityId": identity, "emailId": draft, "envelope": envelope}},
                                 "onSuccessUpdateEmail": {"#s": {"keywords/$draft": None}}},
         "VacationResponse/set": {"update": {"singleton": {"isEnabled": True, "fromDate": None, "textBody": "x"}}},
+        "Filter/set": {"create": {"f": rule, "g": {"name": "G", "keywords": {"$seen": True}, "isEnabled": False}}},
+        "Filter/apply": {"mailboxId": FOLDER["inbox"], "ids": None},
         "Quota/query": {"filter": {"name": "u", "type": "Email"}, "sort": [{"property": "name"}]},
         "Blob/copy": {"fromAccountId": "A1", "blobIds": [blob]},
         "Blob/get": {"ids": [blob], "properties": ["data", "size", "digest:sha"], "offset": 0, "length": 3},

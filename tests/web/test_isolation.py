@@ -109,7 +109,7 @@ async def test_account_ids(scene: tuple[Person, Secrets]) -> None:
         "Blob/lookup": {"ids": [own.blob_id], "typeNames": ["Email"]}, "Blob/upload": {"create": {}},
         "Email/copy": {"fromAccountId": thief.account_id, "create": {}}, "Email/parse": {"blobIds": [own.blob_id]},
         "ContactCard/copy": {"fromAccountId": thief.account_id, "create": {}},
-        "SearchSnippet/get": {"emailIds": [own.email_id]},
+        "SearchSnippet/get": {"emailIds": [own.email_id]}, "Filter/apply": {"mailboxId": FOLDER["inbox"]},
     }  # fmt: skip
     for method in METHODS.keys() - {"Core/echo", "PushSubscription/get", "PushSubscription/set"}:
         extra = arguments.get(method, {})

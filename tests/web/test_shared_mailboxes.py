@@ -77,10 +77,10 @@ async def test_accounts_of_the_session(world: World, ann: Person, office: Person
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "Email/import": {"emails": {}}, "Email/parse": {"blobIds": []}, "SearchSnippet/get": {"emailIds": []},
     "Blob/get": {"ids": []}, "Blob/lookup": {"ids": [], "typeNames": []}, "Blob/upload": {"create": {}},
-    "Thread/get": {"ids": []},
+    "Thread/get": {"ids": []}, "Filter/apply": {"mailboxId": FOLDER["inbox"]},
 }  # fmt: skip
 OWN = ("Core/echo", "PushSubscription/get", "PushSubscription/set")
-SENDING = ("Identity/", "EmailSubmission/", "VacationResponse/")
+SENDING = ("Identity/", "EmailSubmission/", "VacationResponse/", "Filter/")
 CHANGING = ("/set", "/copy", "/import", "/upload")
 
 

@@ -39,7 +39,7 @@ _DIRECTORY = load("directory")
 USING = [
     f"urn:ietf:params:jmap:{name}"
     for name in ("core", "mail", "submission", "vacationresponse", "blob", "quota", "contacts")
-]  # fmt: skip
+] + ["urn:everpost:jmap:filters"]  # fmt: skip
 FOLDER = {role.value: encode_id(role.folder_id) for role in Role}
 
 
@@ -170,13 +170,17 @@ class World:
 
     async def deliver(self, to: str, content: bytes, sender: str = "stranger@elsewhere.example") -> None:
         """By intake, as from the internet."""
-        address = Address.parse(to)
+        await self.deliver_to([to], content, sender)
+
+    async def deliver_to(self, to: list[str], content: bytes, sender: str = "stranger@elsewhere.example") -> None:
+        """The same, with several recipients."""
+        addresses = [Address.parse(text) for text in to]
         blob = seal_content(content, self.spool)
         await self.intake.accept(
             Submission(
                 Source.MX,
                 Sender(Address.parse(sender)),
-                (RoutedRecipient(Recipient(address), await self.directory.resolve(address)),),
+                tuple([RoutedRecipient(Recipient(each), await self.directory.resolve(each)) for each in addresses]),
                 blob,
                 scan_message(content),
                 Client("192.0.2.1", "mail.example", "ESMTP"),

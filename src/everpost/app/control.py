@@ -22,6 +22,7 @@ from everpost.identity.administrators import Administrators
 from everpost.identity.sessions import Sessions
 from everpost.intake.follow import Following
 from everpost.intake.follow import Settings as FollowSettings
+from everpost.intake.forwards import Forwarder
 from everpost.intake.notices import Notices
 from everpost.intake.reports import ReportSender
 from everpost.serve.web.jmap.answering import VacationResponder
@@ -54,6 +55,9 @@ class Control:
         parts = SendingParts(database, ground.standby, ground.directory, self._intake, config.spool_folder)
         self._delayed = DelayedSender(parts)
         self._vacation = VacationResponder(parts, ground.routes, config.hostname)
+        self._forwarder = Forwarder(
+            database, ground.blobs, self._intake, ground.directory, config.hostname, config.spool_folder
+        )
         self._following = _make_following(config, database, keys)
         self._failbacks = Repeater("failbacks", self._runner.resume, 1.0)
         self._told = Repeater("alerts", self._alerts.deliver_due, 1.0)
@@ -68,6 +72,7 @@ class Control:
             self._told,
             Repeater("delayed mail", self._delayed.run_once, 1.0),
             Repeater("vacation", self._vacation.run_once, 3.0),
+            Repeater("forwards", self._forwarder.run_once, 1.0),
             Repeater("schedule", self._ground.continuity.run_due, 1.0),
             Repeater("audit", self._chain, 1.0),
             Repeater("reports", self._reports.send_due, 2.0),
@@ -120,6 +125,7 @@ class Control:
 
     async def _tidy(self) -> None:
         await self._ground.standby.forget_uploads(datetime.now(UTC) - UPLOADS_KEPT)
+        await self._forwarder.forget_old()
         await Sessions(self._database).forget_old()
         await Administrators(self._database).forget_old()
         async with self._database.connection() as connection:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from everpost.directory.changes import check_address, check_domain
+from everpost.directory.model import Forwarding
 from everpost.directory.primary import PrimarySettings
 from everpost.directory.records import (
     DirectoryError,
@@ -37,13 +38,13 @@ class Lookups:
             row = await connection.fetchrow(_SQL["organisation_by_name"], name)
         if row is None:
             raise DirectoryError(f"there is no organisation {name!r}: see `everpost org list`")
-        return OrganisationRecord(row["id"], row["name"], row["display_name"], row["signing_public"])
+        return _organisation(row)
 
     async def organisations(self) -> list[OrganisationRecord]:
         """All of them, by name."""
         async with self._database.connection() as connection:
             rows = await connection.fetch(_SQL["organisations"])
-        return [OrganisationRecord(row["id"], row["name"], row["display_name"], row["signing_public"]) for row in rows]
+        return [_organisation(row) for row in rows]
 
     async def only_organisation(self) -> OrganisationRecord:
         """The one organisation of an installation that has just one."""
@@ -62,7 +63,7 @@ class Lookups:
             row = await connection.fetchrow(_SQL["organisation_of_domain"], key)
         if row is None:
             raise DirectoryError(f"{key} is no domain here: create it first (everpost domain create {key})")
-        return OrganisationRecord(row["id"], row["name"], row["display_name"], row["signing_public"])
+        return _organisation(row)
 
     async def domains(self, organisation_id: int) -> list[DomainRecord]:
         """An organisation's domains, by name."""
@@ -189,4 +190,10 @@ def _mailbox(row: Any, aliases: tuple[str, ...] = ()) -> MailboxRecord:
 def _group(row: Any) -> GroupRecord:
     return GroupRecord(
         row["id"], row["name"], row["source"], row["external_id"], tuple(sorted(row["addresses"])), row["members"]
+    )
+
+
+def _organisation(row: Any) -> OrganisationRecord:
+    return OrganisationRecord(
+        row["id"], row["name"], row["display_name"], row["signing_public"], Forwarding(row["forwarding"])
     )

@@ -35,6 +35,14 @@ class Rights(enum.StrEnum):
         return self is Rights.SEND
 
 
+class Forwarding(enum.StrEnum):
+    """How far the filters of an organisation's people may pass mail on."""
+
+    NONE = "none"
+    INSIDE = "inside"  # to mailboxes of the organisation
+    ANYWHERE = "anywhere"
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """A mailbox that somebody may use besides their own."""

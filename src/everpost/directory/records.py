@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 
+from everpost.directory.model import Forwarding
 from everpost.directory.primary import PrimarySettings
 
 IpNetwork = IPv4Network | IPv6Network
@@ -23,6 +24,7 @@ class OrganisationRecord:
     name: str
     display_name: str
     signing_public: bytes
+    forwarding: Forwarding = Forwarding.INSIDE
 
 
 @dataclass(frozen=True, slots=True)

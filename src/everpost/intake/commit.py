@@ -14,6 +14,8 @@ from everpost.guard.guard import Assessment
 from everpost.guard.model import encode_verdict
 from everpost.intake.plan import Share, plan
 from everpost.intake.rows import Rows, insert
+from everpost.intake.sorting import Arrival, Mailbox, Sorter
+from everpost.intake.sorting import write as write_filed
 from everpost.intake.submission import BlobReference, Source, Submission
 from everpost.mail import trace
 from everpost.queue.model import (
@@ -113,6 +115,7 @@ class Writer:
         self._keys = keys
         self._run = run
         self._internet_lifetime = internet_lifetime
+        self._sorter = Sorter()
 
     async def write(
         self, connection: Connection, batch: Sequence[Submission], table: RouteTable, lease_room: int
@@ -132,7 +135,7 @@ class Writer:
             batch_rows.message.append(_message_row(message))
             for number, delivery in enumerate(message.share.deliveries):
                 batch_rows.delivery.append(self._delivery_row(message, number, delivery))
-        await _add_entries(connection, flat, batch_rows)
+        await self._add_entries(connection, flat, batch_rows)
         await self._add_audit(flat, batch_rows)
         await insert(connection, batch_rows)
         return committed
@@ -205,6 +208,29 @@ class Writer:
             _report_at_once(delivery),
             at if delivery.status is Status.DELIVERED else None,
         )
+
+    async def _add_entries(self, connection: Connection, messages: list[NewMessage], rows: Rows) -> None:
+        """Entries, numbered in their mailboxes' change logs. The mailbox's row lock, taken late, orders its log."""
+        wanted = [(message, entry) for message in messages for entry in message.share.entries]
+        last, filters = await _reserve_modseqs(connection, wanted, _mailboxes_sent_from(messages))
+        kept = await _leave_out_present(connection, wanted)
+        arrivals = (_arrival(message, entry) for message, entry in kept if entry.is_filtered)
+        filed = await self._sorter.file(connection, arrivals, filters) if filters else {}
+        changed = await write_filed(connection, filed, datetime.now(UTC))
+        for message, entry in kept:
+            mailbox = (entry.organisation_id, entry.mailbox_id)
+            came, last[mailbox] = last[mailbox], last[mailbox] - 1
+            folder_id, keywords = entry.role.folder_id, entry.keywords
+            key = (message.message_id, entry.mailbox_id)
+            if key in filed:
+                after = filed[key].after
+                folder_id, keywords = after.folder_ids[0], tuple(sorted(after.keywords))
+            rows.entry.append(
+                (
+                    *mailbox, message.message_id, message.submission.received_at, message.thread_id, folder_id,
+                    " ".join(keywords), entry.origin, changed.get(key, came), entry.role.folder_id, came,
+                )
+            )  # fmt: skip
 
     async def _add_audit(self, messages: list[NewMessage], rows: Rows) -> None:
         by_organisation: dict[int, list[NewMessage]] = defaultdict(list)
@@ -280,23 +306,7 @@ async def _give_threads(connection: Connection, messages: list[NewMessage]) -> N
         message.thread_id = thread
 
 
-async def _add_entries(connection: Connection, messages: list[NewMessage], rows: Rows) -> None:
-    """Entries, numbered in their mailboxes' change logs. The mailbox's row lock, taken late, orders its log."""
-    wanted = [(message, entry) for message in messages for entry in message.share.entries]
-    last = await _reserve_modseqs(connection, wanted, _mailboxes_sent_from(messages))
-    for message, entry in await _leave_out_present(connection, wanted):
-        mailbox = (entry.organisation_id, entry.mailbox_id)
-        modseq = last[mailbox]
-        last[mailbox] -= 1
-        rows.entry.append(
-            (
-                *mailbox, message.message_id, message.submission.received_at, message.thread_id, entry.role.folder_id,
-                " ".join(entry.keywords), entry.origin, modseq,
-            )
-        )  # fmt: skip
-
-
-def _mailboxes_sent_from(messages: list[NewMessage]) -> set[tuple[int, int]]:
+def _mailboxes_sent_from(messages: list[NewMessage]) -> set[Mailbox]:
     """The mailboxes whose own transaction a submission from the webmail completes (`accept`'s `within`): they are
     locked here with all others, in one order, so that two people who write to each other never wait for each other.
     """
@@ -304,19 +314,26 @@ def _mailboxes_sent_from(messages: list[NewMessage]) -> set[tuple[int, int]]:
     return {(owner.organisation_id, owner.mailbox_id) for owner in owners if owner and owner.mailbox_id is not None}
 
 
+def _arrival(message: NewMessage, entry: NewEntry) -> Arrival:
+    submission = message.submission
+    return Arrival(entry, message.message_id, message.thread_id, submission.received_at, submission.scanned)
+
+
 async def _reserve_modseqs(
-    connection: Connection, wanted: list[tuple[NewMessage, NewEntry]], lock_also: set[tuple[int, int]]
-) -> dict[tuple[int, int], int]:
-    counts: dict[tuple[int, int], int] = dict.fromkeys(lock_also, 0)
+    connection: Connection, wanted: list[tuple[NewMessage, NewEntry]], lock_also: set[Mailbox]
+) -> tuple[dict[Mailbox, int], dict[Mailbox, int]]:
+    """The last number reserved in each mailbox's change log; and of those that have filters, their state."""
+    counts: dict[Mailbox, int] = dict.fromkeys(lock_also, 0)
     for _, entry in wanted:
         mailbox = (entry.organisation_id, entry.mailbox_id)
         counts[mailbox] = counts.get(mailbox, 0) + 1
     if not counts:
-        return {}
+        return {}, {}
     rows = await connection.fetch(
         _SQL["advance_modseq"], [key[0] for key in counts], [key[1] for key in counts], list(counts.values())
     )
-    return {(row[0], row[1]): row[2] for row in rows}
+    last = {(row[0], row[1]): row[2] for row in rows}
+    return last, {(row[0], row[1]): row[3] for row in rows if row[3]}
 
 
 async def _leave_out_present(

@@ -406,7 +406,7 @@ class HistoryImport:
             rows.entry.append(
                 (
                     *self._key, message.message_id, message.found.at, message.thread_id, folder_id,
-                    " ".join(sorted(message.keywords)), Origin.IMPORT, work.modseq,
+                    " ".join(sorted(message.keywords)), Origin.IMPORT, work.modseq, folder_id, work.modseq,
                 )
             )  # fmt: skip
         if new:

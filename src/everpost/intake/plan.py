@@ -47,7 +47,7 @@ def _dispose(share: Share, disposition: Disposition) -> None:
     """What the guard decided: junk is filed apart; what is quarantined is not shown or sent before it is released."""
     if disposition is Disposition.JUNK:
         share.entries = [
-            replace(entry, role=Role.JUNK, keywords=(JUNK,)) if entry.role is Role.INBOX else entry
+            replace(entry, role=Role.JUNK, keywords=(JUNK,), is_filtered=False) if entry.role is Role.INBOX else entry
             for entry in share.entries
         ]
     elif disposition is Disposition.QUARANTINE:
@@ -91,8 +91,12 @@ def _plan_recipient(
             recipient = Recipient(target.address, routed.recipient.notify, routed.recipient.orcpt)
             share.deliveries.append(_to_internet(recipient, accepted_as))
         else:
-            share.deliveries.append(_to_mailbox(routed.recipient, target, accepted_as, table))
-            share.entries.append(NewEntry(organisation_id, target.place.mailbox_id, Role.INBOX, Origin.WIRE))
+            delivery = _to_mailbox(routed.recipient, target, accepted_as, table)
+            share.deliveries.append(delivery)
+            stays = delivery.status is not Status.QUEUED  # the primary sorts what goes to it
+            share.entries.append(
+                NewEntry(organisation_id, target.place.mailbox_id, Role.INBOX, Origin.WIRE, is_filtered=stays)
+            )
 
 
 def _to_internet(recipient: Recipient, accepted_as: str) -> NewDelivery:

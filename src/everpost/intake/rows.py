@@ -11,7 +11,7 @@ from everpost.store.database import Connection
 from everpost.store.sql import load
 
 _SQL = load("intake")
-_BLOB, _MESSAGE, _DELIVERY, _ENTRY, _AUDIT = 6, 24, 19, 9, 7
+_BLOB, _MESSAGE, _DELIVERY, _ENTRY, _AUDIT = 6, 24, 19, 11, 7
 
 Row = tuple[Any, ...]
 

@@ -22,6 +22,7 @@ class Source(enum.StrEnum):
     WEBMAIL = "webmail"
     JOURNAL = "journal"
     NOTICE = "notice"  # our own reports and alerts
+    FORWARD = "forward"  # what a person's filter passes on
     IMPORT = "import"
 
     @property

@@ -64,7 +64,9 @@ FORWARDED = "$forwarded"
 
 @dataclass(frozen=True, slots=True)
 class NewEntry:
-    """An entry that intake shall make. Where `unless_present`, one with the same content is enough."""
+    """An entry that intake shall make. Where `unless_present`, one with the same content is enough; where
+    `is_filtered`, the mailbox's filters say where it stands: the standby is the master of the mailbox.
+    """
 
     organisation_id: int
     mailbox_id: int
@@ -72,3 +74,4 @@ class NewEntry:
     origin: Origin
     keywords: tuple[str, ...] = ()
     unless_present: bool = False
+    is_filtered: bool = False

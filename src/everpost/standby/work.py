@@ -5,7 +5,7 @@ Refusals are raised before anything is written, so that one refused item need no
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -108,13 +108,10 @@ class Work:
         held = await self.entry(entry_id)
         new_keywords = held.keywords if keywords is None else check_keywords(keywords)
         new_folders = held.folder_ids if folder_ids is None else await self._check_folders(folder_ids)
-        if new_keywords != held.keywords:
-            detail = _detail(held, keywords=(held.keywords, new_keywords), folders=new_folders)
-            self._log_entry(held, ChangeKind.KEYWORDS, detail)
-        if new_folders != held.folder_ids:
-            detail = _detail(held, moved=(held.folder_ids, new_folders), keywords=(held.keywords, new_keywords))
-            self._log_entry(held, ChangeKind.MOVED, detail)
-        self._replace(held, replace(held, keywords=new_keywords, folder_ids=new_folders))
+        new = replace(held, keywords=new_keywords, folder_ids=new_folders)
+        for kind, detail in update_details(held, new):
+            self._log_entry(held, kind, detail)
+        self._replace(held, new)
 
     async def destroy(self, entry_id: int) -> None:
         """Take an entry out of the mailbox for good. Raises `NoSuchThing`."""
@@ -263,6 +260,7 @@ class Work:
             await (self.update(entry_id, folder_ids=rest) if rest else self.destroy(entry_id))
         self._log(ChangeKind.FOLDER_DESTROYED, None, folder_id, {"before": _describe(folder)})
         await self._connection.execute(_SQL["delete_folder"], *self._key, folder_id)
+        await self._connection.execute(_SQL["filters_changed"], *self._key, self.modseq)  # some may have named it
         del folders[folder_id]
 
     async def _folder(self, folder_id: int) -> Folder:
@@ -314,6 +312,15 @@ def folder_of(row: Any) -> Folder:
     return Folder(
         row["id"], row["parent_id"], row["name"], role, row["sort_order"], row["modseq"], subscribed=row["subscribed"]
     )
+
+
+def update_details(held: Held, new: Held) -> Iterator[tuple[ChangeKind, dict[str, Any]]]:
+    """What the change log tells of an entry that gets other keywords, other folders, or both."""
+    if new.keywords != held.keywords:
+        yield ChangeKind.KEYWORDS, _detail(held, keywords=(held.keywords, new.keywords), folders=new.folder_ids)
+    if new.folder_ids != held.folder_ids:
+        moved, keywords = (held.folder_ids, new.folder_ids), (held.keywords, new.keywords)
+        yield ChangeKind.MOVED, _detail(held, moved=moved, keywords=keywords)
 
 
 def _detail(

@@ -9,7 +9,7 @@ from typing import Literal
 
 import click
 
-from everpost.app.cli import mailbox_follow, mailbox_import
+from everpost.app.cli import mailbox_filters, mailbox_follow, mailbox_import
 from everpost.app.cli.context import Cli, Failure, command_options, org_option, read_secret
 from everpost.app.cli.sync import csv_options, run_csv
 from everpost.directory.model import Rights
@@ -224,3 +224,4 @@ async def import_csv(cli: Cli, file: Path, sync: bool, dry_run: bool, max_disabl
 
 command.add_command(mailbox_import.command)
 command.add_command(mailbox_follow.command)
+command.add_command(mailbox_filters.command)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from everpost.app.cli.context import Cli, command_options
+from everpost.app.cli.context import Cli, command_options, org_option
+from everpost.directory.model import Forwarding
 
 
 @click.group()
@@ -43,12 +44,28 @@ async def show(cli: Cli, name: str | None) -> None:
         cli.output(
             {
                 **shown(found.name, found.display_name, found.id, found.signing_public),
+                "forwarding": found.forwarding,
                 "domains": [each.name for each in await admin.domains(found.id)],
                 "primaries": [f"{each.name}: {each.trust_state}" for each in await admin.primaries(found.id)],
                 "mailboxes": sum(each.mailboxes for each in await admin.domains(found.id)),
                 "groups": len(await admin.groups(found.id)),
             }
         )
+
+
+@command.command("forwarding")
+@click.argument("allowed", type=click.Choice([each.value for each in Forwarding]))
+@org_option
+@command_options
+async def forwarding(cli: Cli, allowed: str, org: str | None) -> None:
+    """Set how far people's filters may forward mail: to nobody, inside the organisation (default), or anywhere.
+
+    Forwarding to the outside is what an intruder sets up first. Existing filters obey from the next message on.
+    """
+    async with cli.services() as services:
+        found = await services.organisation(org)
+        await services.admin.set_forwarding(found.id, Forwarding(allowed))
+        cli.output({"name": found.name, "forwarding": allowed}, f"{found.name}: filters may forward: {allowed}")
 
 
 def shown(name: str, display_name: str, organisation_id: int, public: bytes) -> dict[str, object]:

@@ -45,10 +45,13 @@ INSERT INTO organisation (id, name, display_name, wrapped_key, signing_key, sign
 VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: organisations
-SELECT id, name, display_name, signing_public, created_at FROM organisation ORDER BY name;
+SELECT id, name, display_name, signing_public, forwarding FROM organisation ORDER BY name;
 
 -- name: organisation_by_name
-SELECT id, name, display_name, signing_public FROM organisation WHERE name = $1;
+SELECT id, name, display_name, signing_public, forwarding FROM organisation WHERE name = $1;
+
+-- name: set_forwarding
+UPDATE organisation SET forwarding = $2 WHERE id = $1;
 
 -- name: insert_domain
 INSERT INTO domain (organisation_id, id, name, primary_id, journal_local) VALUES ($1, $2, $3, $4, $5);
@@ -223,7 +226,8 @@ LIMIT 1;
 DELETE FROM group_member WHERE organisation_id = $1 AND member_group_id = $2;
 
 -- name: organisation_of_domain
-SELECT o.id, o.name, o.display_name, o.signing_public FROM domain d JOIN organisation o ON o.id = d.organisation_id
+SELECT o.id, o.name, o.display_name, o.signing_public, o.forwarding
+FROM domain d JOIN organisation o ON o.id = d.organisation_id
 WHERE d.name = $1;
 
 -- name: save_delegate

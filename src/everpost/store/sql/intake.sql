@@ -1,7 +1,8 @@
 -- The one transaction.
 
 -- name: advance_modseq
--- Locks the change logs of these mailboxes, in key order, and reserves numbers in them; returns the last one.
+-- Locks the change logs of these mailboxes, in key order, and reserves numbers in them; returns the last one, and
+-- in which state the mailbox's filters were changed last.
 WITH wanted AS (
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::int[]) AS w(organisation_id, id, count)
 ), locked AS MATERIALIZED (
@@ -11,7 +12,7 @@ WITH wanted AS (
 UPDATE mailbox m SET modseq = m.modseq + w.count
 FROM wanted w JOIN locked l USING (organisation_id, id)
 WHERE m.organisation_id = w.organisation_id AND m.id = w.id
-RETURNING m.organisation_id, m.id, m.modseq;
+RETURNING m.organisation_id, m.id, m.modseq, m.filters_modseq;
 
 -- name: present_content
 -- Entries of these mailboxes that have the same content already, found through the conversation.
@@ -22,7 +23,8 @@ JOIN message m ON m.organisation_id = e.organisation_id AND m.id = e.message_id 
 
 -- name: insert_batch
 -- Everything that a batch of messages comes to, in the order of intake/rows.py: blobs, messages, deliveries, entries
--- with their placements and changes, audit events.
+-- with their placements and changes, audit events. An entry that a filter moves came into one folder (`came_into`, the
+-- change log's first row of it, `came_modseq`), and stands in another.
 WITH blobs AS (
     INSERT INTO blob (organisation_id, id, wrapped_key, size, chunks, data, created_at)
     SELECT b.organisation_id, b.id, b.wrapped_key, b.size, 1, b.data, b.created_at
@@ -57,8 +59,9 @@ WITH blobs AS (
 ), given AS MATERIALIZED (
     SELECT * FROM unnest(
     $50::bigint[], $51::bigint[], $52::bigint[], $53::timestamptz[], $54::bigint[], $55::bigint[], $56::text[],
-    $57::text[], $58::bigint[]
-    ) AS e(organisation_id, mailbox_id, message_id, received_at, thread_id, folder_id, keywords, origin, modseq)
+    $57::text[], $58::bigint[], $59::bigint[], $60::bigint[]
+    ) AS e(organisation_id, mailbox_id, message_id, received_at, thread_id, folder_id, keywords, origin, modseq,
+           came_into, came_modseq)
 ), entries AS (
     INSERT INTO entry (
         organisation_id, mailbox_id, message_id, received_at, thread_id, folder_ids, keywords, origin, modseq)
@@ -70,11 +73,11 @@ WITH blobs AS (
     SELECT organisation_id, mailbox_id, folder_id, received_at, message_id FROM given
 ), changes AS (
     INSERT INTO change (organisation_id, mailbox_id, modseq, at, kind, message_id, folder_id, actor)
-    SELECT organisation_id, mailbox_id, modseq, $66, $67, message_id, folder_id, 'everpost' FROM given
+    SELECT organisation_id, mailbox_id, came_modseq, $68, $69, message_id, came_into, 'everpost' FROM given
 ), events AS (
     INSERT INTO audit_event (organisation_id, id, at, actor, action, subject, detail)
     SELECT * FROM unnest(
-    $59::bigint[], $60::bigint[], $61::timestamptz[], $62::text[], $63::text[], $64::text[], $65::jsonb[]
+    $61::bigint[], $62::bigint[], $63::timestamptz[], $64::text[], $65::text[], $66::text[], $67::jsonb[]
     )
     RETURNING organisation_id, id
 )

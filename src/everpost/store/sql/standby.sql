@@ -121,6 +121,10 @@ WHERE organisation_id = $1 AND mailbox_id = $2 AND id = $3;
 -- name: delete_folder
 DELETE FROM folder WHERE organisation_id = $1 AND mailbox_id = $2 AND id = $3;
 
+-- name: filters_changed
+-- Intake reads the filters of a mailbox anew where this number is another; 0 says that none is on.
+UPDATE mailbox SET filters_modseq = $3 WHERE organisation_id = $1 AND id = $2 AND filters_modseq <> 0;
+
 -- name: changes_since
 SELECT modseq, kind, message_id, folder_id, detail FROM change
 WHERE organisation_id = $1 AND mailbox_id = $2 AND modseq > $3 ORDER BY modseq LIMIT $4;

@@ -95,6 +95,11 @@ class SubmissionSet(Set, kw_only=True):
     on_success_destroy_email: list[Id] | None = None
 
 
+class FilterApply(OfAccount, kw_only=True):
+    ids: list[Id] | None = None
+    mailbox_id: Id
+
+
 class EmailImportItem(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     blob_id: Id
     mailbox_ids: dict[Id, bool]

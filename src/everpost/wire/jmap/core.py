@@ -14,7 +14,8 @@ BLOB: Final = "urn:ietf:params:jmap:blob"  # RFC 9404
 QUOTA: Final = "urn:ietf:params:jmap:quota"  # RFC 9425
 CONTACTS: Final = "urn:ietf:params:jmap:contacts"  # RFC 9610
 WEBSOCKET: Final = "urn:ietf:params:jmap:websocket"  # RFC 8887
-CAPABILITIES: Final = frozenset((CORE, MAIL, SUBMISSION, VACATION, BLOB, QUOTA, CONTACTS, WEBSOCKET))
+FILTERS: Final = "urn:everpost:jmap:filters"  # docs/jmap-filters.md
+CAPABILITIES: Final = frozenset((CORE, MAIL, SUBMISSION, VACATION, BLOB, QUOTA, CONTACTS, WEBSOCKET, FILTERS))
 
 MAX_SIZE_REQUEST: Final = 10_000_000
 MAX_SIZE_UPLOAD: Final = 50_000_000

@@ -9,6 +9,7 @@ export const SUBMISSION = "urn:ietf:params:jmap:submission";
 const VACATION = "urn:ietf:params:jmap:vacationresponse";
 /** Of servers that have it. */
 export const CONTACTS = "urn:ietf:params:jmap:contacts";
+export const FILTERS = "urn:everpost:jmap:filters";
 const USING = [CORE, MAIL, SUBMISSION, VACATION];
 const MAX_CALLS = 16;
 const MOST_ANSWERS = 400;
@@ -92,7 +93,7 @@ export class JmapClient {
     readonly accountId: Id,
     readonly account: Account,
   ) {
-    this.using = CONTACTS in session.capabilities ? [...USING, CONTACTS] : USING;
+    this.using = [...USING, ...[CONTACTS, FILTERS].filter((one) => one in session.capabilities)];
   }
 
   static async connect(): Promise<JmapClient> {

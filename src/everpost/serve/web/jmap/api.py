@@ -16,6 +16,8 @@ from everpost.serve.web.jmap import (
     contact_cards,
     copies,
     emails,
+    filter_runs,
+    filters,
     folder_queries,
     folders,
     identities,
@@ -35,6 +37,7 @@ from everpost.wire.jmap.core import (
     BLOB,
     CONTACTS,
     CORE,
+    FILTERS,
     MAIL,
     MAX_ANSWER_OCTETS,
     MAX_BLOB_SET_OCTETS,
@@ -86,6 +89,10 @@ METHODS: dict[str, tuple[str, Method]] = {
     "EmailSubmission/set": (SUBMISSION, submissions.change),
     "VacationResponse/get": (VACATION, vacation.get),
     "VacationResponse/set": (VACATION, vacation.change),
+    "Filter/get": (FILTERS, filters.get),
+    "Filter/changes": (FILTERS, filters.changes),
+    "Filter/set": (FILTERS, filters.change),
+    "Filter/apply": (FILTERS, filter_runs.apply),
     "Blob/upload": (BLOB, blobs.upload),
     "Blob/get": (BLOB, blobs.get),
     "Blob/lookup": (BLOB, blobs.lookup),
@@ -149,7 +156,7 @@ def _account(mailbox: OpenMailbox) -> dict[str, Any]:
     contacts = {"maxAddressBooksPerCard": None, "mayCreateAddressBook": not mailbox.read_only}
     capabilities: dict[str, Any] = {MAIL: mail, BLOB: blob, QUOTA: {}, CONTACTS: contacts}
     if mailbox.may_send:
-        capabilities |= {SUBMISSION: submission, VACATION: {}}
+        capabilities |= {SUBMISSION: submission, VACATION: {}, FILTERS: filters.capability()}
     return {
         "name": str(mailbox.address), "isPersonal": mailbox.rights is None, "isReadOnly": mailbox.read_only,
         "accountCapabilities": capabilities,
@@ -225,6 +232,6 @@ def _method(context: Context, name: str) -> Method:
     capability, method = METHODS.get(name, ("", None))
     if method is None or not context.dialogue.uses(capability):
         raise MethodError("unknownMethod")
-    if capability in (SUBMISSION, VACATION) and not context.visitor.mailbox.may_send:
+    if capability in (SUBMISSION, VACATION, FILTERS) and not context.visitor.mailbox.may_send:
         raise MethodError("accountNotSupportedByMethod", "you may not write as this mailbox")
     return method

@@ -41,6 +41,7 @@ TYPES: Final = frozenset(
         "EmailSubmission",
         "Identity",
         "VacationResponse",
+        "Filter",
         "AddressBook",
         "ContactCard",
     )
