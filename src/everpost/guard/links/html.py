@@ -23,9 +23,12 @@ _LOADED = frozenset(("src", "background", "data", "poster", "lowsrc", "dynsrc"))
 _WATCHED = ("href", "src", "action", "background", "data", "poster", "content", "srcdoc")
 _VOCABULARIES = frozenset(("www.w3.org", "schemas.microsoft.com", "schemas.openxmlformats.org", "purl.org"))
 _BLOCKS = frozenset(
-    "address article blockquote body br center dd div dl dt fieldset footer form h1 h2 h3 h4 h5 h6 header hr html li"
-    " main nav ol option p pre section table tbody td tfoot th thead tr ul".split()
-)
+    (
+        "address", "article", "blockquote", "body", "br", "center", "dd", "div", "dl", "dt", "fieldset",
+        "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "html", "li", "main", "nav",
+        "ol", "option", "p", "pre", "section", "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
+    )
+)  # fmt: skip
 _REFRESH = re.compile(r"[\s\d.]{0,40}[;,\s]\s{0,40}(?:url\s{0,40}=\s{0,40})?[\"']?([^\"']+)", re.IGNORECASE)
 _PLAIN_HOST = re.compile(r"[\w.\-]{1,253}+(?=[:/?#\\]|\Z)")
 
@@ -141,7 +144,7 @@ class _Reader:
         return resolve(raw, self.base)
 
     def _elsewhere(self) -> Iterator[Link]:
-        """Addresses anywhere in the source that no tag gave: comments, scripts, styles, and what we may read wrongly."""
+        """Addresses anywhere in the source that no tag gave: comments, scripts, and what we may read wrongly."""
         text = attribute_value(self.markup)
         for span in spans(text, self.limits, self.budget, in_markup=True):
             if span.raw in self.seen or any(written.startswith(span.raw) for written in self.written):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import string
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from itertools import groupby
@@ -18,6 +19,7 @@ MAX_URL: Final = 8192
 """Characters of an address; what is longer is cut, so that its host is still known."""
 WEB_SCHEMES: Final = frozenset(("http", "https", "ftp"))
 MAX_SHAPE: Final = 200
+_idna_decode: Callable[[bytes], str] = can_ada.idna_decode  # type: ignore[assignment]  # its stub says str
 _OPAQUE_KEPT = 200  # of data: and javascript:, enough to show
 
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
@@ -141,6 +143,16 @@ def has_known_suffix(host: str) -> bool:
     return _known_suffixes().privatesuffix(ascii_host(host)) is not None
 
 
+@cache
+def _icann_suffixes() -> PublicSuffixList:
+    return PublicSuffixList(only_icann=True)
+
+
+def is_icann_registered(domain: str) -> bool:
+    """Whether a registered domain is one of the registries, not one that a hosting company gives out."""
+    return bool(_icann_suffixes().privatesuffix(domain) == domain)
+
+
 def is_public_suffix(host: str) -> bool:
     """Whether nobody owns this name: `com`, `co.uk`, `github.io`."""
     return ":" not in host and not _IPV4.match(host) and registered_domain(host) is None
@@ -148,7 +160,7 @@ def is_public_suffix(host: str) -> bool:
 
 def unicode_host(host: str) -> str:
     """The host as people read it, punycode undone."""
-    return can_ada.idna_decode(host.encode("ascii")) if host.isascii() and "xn--" in host else host
+    return _idna_decode(host.encode("ascii")) if host.isascii() and "xn--" in host else host
 
 
 def ascii_host(host: str) -> str:

@@ -89,5 +89,9 @@ def _codes(grey: memoryview) -> list[str]:
         zxingcpp.BarcodeFormat.QRCode, zxingcpp.BarcodeFormat.MicroQRCode,
         zxingcpp.BarcodeFormat.DataMatrix, zxingcpp.BarcodeFormat.Aztec,
     )  # fmt: skip
-    found = zxingcpp.read_barcodes(grey, formats=formats, text_mode=zxingcpp.TextMode.Plain)
+    found = zxingcpp.read_barcodes(
+        grey,
+        formats=formats,  # type: ignore[arg-type]  # its stub knows one
+        text_mode=zxingcpp.TextMode.Plain,
+    )
     return [code.text for code in found if code.text]

@@ -10,7 +10,6 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
 
 from everpost.guard.links.model import LinkLimits, LinkSource
 from everpost.guard.links.normalise import INVISIBLE, has_known_suffix

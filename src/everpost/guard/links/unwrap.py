@@ -15,7 +15,7 @@ from everpost.guard.links.normalise import Address, parse
 MAX_LAYERS: Final = 6
 _MAX_PARAMETERS = 60
 _ABSOLUTE = re.compile(r"(?:https?|ftp):[/\\]{1,3}[^\s/\\]", re.IGNORECASE)
-_INSIDE_PATH = re.compile(r"/(https?)(?::|%3A)(?:/{1,2}|%2F(?:/|%2F)?)", re.IGNORECASE)
+_INSIDE_PATH = re.compile(r"[/=](https?)(?::|%3A)(?:/{1,2}|%2F(?:/|%2F)?)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,14 @@ _REDIRECTORS: Final = (
     _Redirector("microsoft", ("login.microsoftonline.com", "login.live.com"), "/", ("redirect_uri", "wreply")),
 )
 _PARAMETERS: Final = frozenset(
-    "u url uri q to go goto out link target targeturl dest destination redir redirect redirect_to redirect_uri"
-    " redirect_url redirecturl redirecturi return returnto return_to returnurl return_url next continue forward ref_url"
-    " location rurl r adurl clickurl click_url landing page site view checkout_url image_url".split()
-)
+    (
+        "u", "url", "uri", "q", "to", "go", "goto", "out", "link", "target", "targeturl", "dest",
+        "destination", "redir", "redirect", "redirect_to", "redirect_uri", "redirect_url", "redirecturl",
+        "redirecturi", "return", "returnto", "return_to", "returnurl", "return_url", "next", "continue",
+        "forward", "ref_url", "location", "rurl", "r", "adurl", "clickurl", "click_url", "landing", "page",
+        "site", "view", "checkout_url", "image_url",
+    )
+)  # fmt: skip
 
 
 def _inner(address: Address) -> Layer | None:
@@ -176,7 +180,7 @@ def _in_path(address: Address) -> str | None:
     if match is None:
         return None
     rest = address.path[match.end() :]
-    encoded = "%" in match.group() or "/" not in rest and "%2F" in rest
+    encoded = "%" in match.group() or ("/" not in rest and "%2F" in rest)
     if "%" in match.group():
         rest = rest.partition("/")[0]
     target = f"{match.group(1)}://{unquote(rest) if encoded else rest}"
