@@ -34,7 +34,10 @@ _LURES: Final = frozenset(
 )  # fmt: skip
 _GLUED: Final = tuple(word for word in sorted(_LURES) if len(word) >= 4)
 _NAMED_AFTER_OTHERS: Final = frozenset(
-    ("outlook.com", "translate.goog", "ampproject.org", "pphosted.com", "mimecast.com", "onmicrosoft.com", "barracudanetworks.com")
+    (
+        "outlook.com", "translate.goog", "ampproject.org", "pphosted.com", "mimecast.com", "onmicrosoft.com",
+        "barracudanetworks.com", "gappssmtp.com",
+    )
 )  # fmt: skip
 """Domains below which others' names stand by rule: `example-com.mail.protection.outlook.com`."""
 
