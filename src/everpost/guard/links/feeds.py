@@ -90,11 +90,11 @@ def _entries(rows: Iterable[_Row], limits: FeedLimits, report: FeedReport) -> It
             return
         try:
             entry = read_entry(row.text)
+            if row.exact and entry.kind is EntryKind.PREFIX and not row.text.strip().endswith("*"):
+                entry = read_entry(f"http://{row.text.strip()}")
         except BadEntry as error:
             report.tell(row.where, error)
             continue
-        if row.exact and entry.kind is EntryKind.PREFIX and not row.text.endswith("*"):
-            entry = read_entry(f"http://{row.text.strip()}")
         report.taken += 1
         yield entry
 

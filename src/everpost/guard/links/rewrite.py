@@ -70,7 +70,7 @@ def _rewrite(markup: str, make_address: MakeAddress, read: Callable[[str], str],
         for attribute in attributes(markup, token):
             if attribute.start == attribute.end:
                 continue
-            value = read(attribute_value(markup[attribute.start : attribute.end]))
+            value = attribute_value(read(markup[attribute.start : attribute.end]))
             if token.name == "base" and attribute.name == "href":
                 address = parse(value)
                 base = base or (address.url if address is not None and address.is_web else "")

@@ -83,9 +83,9 @@ def find_in_text(text: str, limits: LinkLimits, budget: Budget) -> Iterator[Span
     for span in plain:
         yield from _unwrapped(text, span)
     starts = [(span.start, span.end) for span in plain]
-    yield from _bare_domains(text, limits, budget, starts)
     if _DEFANGED_HINT.search(text):
         yield from _defanged(_refang(text), limits, budget)
+    yield from _bare_domains(text, limits, budget, starts)
 
 
 def clean(text: str) -> str:
