@@ -17,9 +17,11 @@ SEEDS: list[bytes] = [
     b'<base href="http://b.example/d/"><a href="https://www.google.com/url?q=http%3A%2F%2Fe.example">www.<b>p</b>.com</a>'
     b"<a href=rel>r</a><form action='http://f.example'><meta http-equiv=refresh content=\"0;url='http://r.example/'\">"
     b'<area href="jav&#x09;ascript:x"><!--[if mso]><v:r href="http://v.example/"/><![endif]--><!-- c --><svg><title>'
-    b'<a href="http&#58;//s.example/">x</a></title></svg><script>"http://x.example"</script><iframe srcdoc="<a href=//q.com>">',
+    b'<a href="http&#58;//s.example/">x</a></title></svg><script>"http://x.example"</script>'
+    b'<iframe srcdoc="<a href=//q.com>">',
     "https://рaypal.com/ ｈｔｔｐ：//w.com/ http://bücher.example/ü http://ev\u200bil.com 请http://example.com查".encode(),
-    b"https://urldefense.com/v3/__https://e.example/a*b__;Kw!!c$ https://urldefense.proofpoint.com/v2/url?u=https-3A__e.example_",
+    b"https://urldefense.com/v3/__https://e.example/a*b__;Kw!!c$ "
+    b"https://urldefense.proofpoint.com/v2/url?u=https-3A__e.example_",
     b"0.0.0.0 evil.example\n||ads.example^\n198.51.100.0/24\nhost.example/a*\n",
 ]
 _CONTEXT = LinkContext(Protected(*brands()))

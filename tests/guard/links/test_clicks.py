@@ -89,7 +89,9 @@ def test_only_web_addresses_are_signed(url: str) -> None:
 
 def test_what_would_be_too_long_is_refused() -> None:
     with pytest.raises(ValueError, match="too long"):
-        sign_click(NEW, 1, 2, "https://x.example/" + "".join(map(chr, Random(1).choices(range(0x4E00, 0x9F00), k=5000))), NOW)
+        sign_click(
+            NEW, 1, 2, "https://x.example/" + "".join(map(chr, Random(1).choices(range(0x4E00, 0x9F00), k=5000))), NOW
+        )
     assert MAX_TOKEN == 8192
 
 

@@ -17,6 +17,8 @@ from everpost.guard.links.normalise import (
     Address,
     ascii_host,
     has_known_suffix,
+    ip_of,
+    normalise,
     parse,
     registered_domain,
     unicode_host,
@@ -54,11 +56,11 @@ _SHOWN_HOST = re.compile(
 )
 _FILE_SUFFIXES = frozenset(("md", "py", "sh", "rs", "pl", "zip", "mov", "ps", "so", "app", "cc", "ai", "im", "in"))
 _EXECUTABLE = re.compile(
-    r"\.(7z|ace|apk|app|appinstaller|appref-ms|arj|bat|cab|chm|cmd|com|cpl|deb|dll|dmg|docm|exe|gz|hta|img|iqy|iso|jar"
-    r"|jnlp|js|jse|lnk|lzh|msc|msi|msix|msp|one|pif|pkg|pptm|ps1|rar|reg|rpm|scf|scr|settingcontent-ms|svg|tar|tgz|udl"
-    r"|url|vbe|vbs|vhdx?|wsf|wsh|xlam|xll|xlsb|xlsm|xz|z|zip)\Z",
+    r"\.(apk|app|appinstaller|appref-ms|bat|chm|cmd|cpl|deb|dmg|docm|exe|hta|img|iqy|iso|jar|jnlp|js|jse|lnk|msc|msi|msix|msp"
+    r"|one|pif|pkg|pptm|ps1|reg|rpm|scf|scr|settingcontent-ms|svg|udl|url|vbe|vbs|vhdx?|wsf|wsh|xlam|xll|xlsb|xlsm)\Z",
     re.IGNORECASE,
 )
+_ARCHIVE = re.compile(r"\.(7z|ace|arj|bz2|cab|gz|lzh|rar|tar|tgz|xz|z|zip|zst)\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,12 @@ def _of_shown(link: Link, addresses: list[Address], context: LinkContext) -> Ite
     domain = registered_domain(host)
     if not sure or domain is None or not has_known_suffix(host):
         return
-    if domain in {registered_domain(address.host) for address in addresses}:
+    targets = {registered_domain(address.host) for address in addresses}
+    shown = normalise(text.split(maxsplit=1)[0]) if match.group(1) else None
+    inside = (
+        {registered_domain(inner.host) for layer in unwrap(shown) if (inner := parse(layer.url))} if shown else {domain}
+    )
+    if (inside | {domain}) & targets:
         return
     target = addresses[-1].host
     item = context.protected.covers(host) if context.protected is not None else None
@@ -176,7 +183,9 @@ def _of_layer(layer: Layer, address: Address, context: LinkContext) -> Iterator[
     if layer.service and layer.service != "parameter":
         yield LinkFinding(_K.REDIRECTOR, url, f"reached through {layer.service}")
     if address.is_ip:
-        yield LinkFinding(_K.IP_HOST, url, f"leads to the bare IP address {host}")
+        ip = ip_of(host)
+        private = "private " if ip is not None and ip.is_private else ""
+        yield LinkFinding(_K.IP_HOST, url, f"leads to the bare {private}IP address {host}")
     else:
         yield from _of_name(address, context)
     if address.port is not None and address.port not in _PORTS and address.scheme != "ftp":
@@ -184,7 +193,10 @@ def _of_layer(layer: Layer, address: Address, context: LinkContext) -> Iterator[
     name = address.path.rpartition("/")[2]
     extension = _EXECUTABLE.search(name)
     if extension is not None:
-        yield LinkFinding(_K.EXECUTABLE_TARGET, url, f"leads to a {extension.group(1).lower()} file on {host}")
+        yield LinkFinding(_K.EXECUTABLE_TARGET, url, f"leads to a .{extension.group(1).lower()} file on {host}")
+    archive = _ARCHIVE.search(name)
+    if archive is not None:
+        yield LinkFinding(_K.ARCHIVE_TARGET, url, f"leads to a .{archive.group(1).lower()} file on {host}")
 
 
 def _of_name(address: Address, context: LinkContext) -> Iterator[LinkFinding]:

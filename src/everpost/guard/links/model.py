@@ -71,6 +71,7 @@ class LinkFindingKind(StrEnum):
     JAVASCRIPT_URI = "javascript_uri"
     RISKY_SCHEME = "risky_scheme"
     EXECUTABLE_TARGET = "executable_target"
+    ARCHIVE_TARGET = "archive_target"
     ODD_PORT = "odd_port"
     DEFANGED = "defanged"
     FREE_HOSTING = "free_hosting"

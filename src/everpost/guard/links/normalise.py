@@ -24,6 +24,7 @@ _OPAQUE_KEPT = 200  # of data: and javascript:, enough to show
 
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset(string.ascii_letters + string.digits + "-._~")
+_TORN = re.compile(r"%[0-9A-F]?\Z")
 _LONE = re.compile("[\ud800-\udfff]")
 _C0_OR_SPACE = "".join(map(chr, range(33)))
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,31}:")
@@ -75,7 +76,8 @@ def parse(raw: str, base: str = "") -> Address | None:
         parsed = can_ada.parse(urljoin(base, text.replace("\\", "/")) if base else text)
     except ValueError:
         return None
-    return _address(parsed)
+    address = _address(parsed)
+    return address if address.host or address.scheme not in WEB_SCHEMES else None
 
 
 def normalise(raw: str, base: str = "") -> str | None:
@@ -100,6 +102,8 @@ def _address(parsed: can_ada.URL) -> Address:
     shown_host = f"[{host}]" if ":" in host else host
     authority = shown_host if port is None else f"{shown_host}:{port}"
     url = f"{scheme}://{authority}{path}{query}{fragment}"
+    if len(url) > MAX_URL:  # encoding has made it longer
+        url = _TORN.sub("", url[:MAX_URL])
     return Address(url, scheme, host, port, path, query[1:], fragment[1:], userinfo)
 
 

@@ -10,6 +10,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from everpost.guard.links.model import LinkLimits, LinkSource
 from everpost.guard.links.normalise import INVISIBLE, has_known_suffix
@@ -25,7 +26,8 @@ _COLON_SLASH = re.compile(r":[/\\]")
 _SCHEME_BACK = re.compile(rf"[\w+{_MARK}\-]{{0,12}}")
 _TAIL = re.compile(rf"[^{_STOPS}]*+")
 _MARKUP_TAIL = re.compile(rf"[^{_STOPS}')`]*+")
-_WWW = re.compile(rf"(?<![\w@.\-/\\=])[wW]{{3}}\d{{0,2}}\.[^\W_][^{_STOPS}]*+")
+_WWW = tuple(re.compile(rf"{www}\d{{0,2}}\.[^\W_][^{_STOPS}]*+") for www in ("www", "WWW", "Www"))  # fixed beginnings
+_NOT_BEFORE_WWW = re.compile(r"[\w@.\-/\\=]")
 _DOMAIN_END = re.compile(r"\.[^\W\d_][\w\-]{1,62}+(?::\d{1,5}+)?+(?:/|\?\w)")
 _HOST_BACK = re.compile(rf"[\w.{_MARK}\-]{{0,253}}")
 _NOT_BEFORE_DOMAIN = frozenset("@/\\:=&?%+~#$")
@@ -38,9 +40,11 @@ _TRAILING = frozenset(".,;:!?'\"*|`>’”»…\\")
 _CLOSERS = {")": "(", "]": "[", "}": "{"}
 _HOST_LATIN = re.compile(r"([a-z\d+.\-]*+:[/\\]{1,3})([!-.0-~]+)[^\x00-\x7f]", re.IGNORECASE)
 
-_DEFANGED_HINT = re.compile(
-    r"[\[({]\s?(?:[.:/,]|[dD][oO][tT])|[hH](?:[xX*\-_]{2}|[tT]{2})[pP][sS]?\s{0,2}(?:[\[({]|:\s{0,2}//\s|\s:)|[hH][xX*]{2}[pP]"
-)
+_DEFANGED_HINTS = (
+    "[.", "(.", "{.", "[ .", "( .", "{ .", "[,", "(,", "[:", "(:", "{:", "[ :", "[/", "[dot", "(dot", "{dot",
+    "[ dot", "( dot", "{ dot", "hxx", "h**p", "h--p", "h__p", "hx*", "h*x", "http ", "https ", "http: ", "https: ",
+    ":// ", "http	", "https	",
+)  # fmt: skip
 _DEFANGED_DOT = re.compile(r" ?[\[({] ?(?:[.,]|dot) ?[\])}] ?", re.IGNORECASE)
 _DEFANGED_AT = re.compile(r" ?[\[({] ?(?:@|at) ?[\])}] ?", re.IGNORECASE)
 _DEFANGED_COLON = re.compile(
@@ -51,6 +55,7 @@ _SPACED = re.compile(r"(https?)(?:\s{1,2}:\s{0,2}//\s{0,2}|:\s{1,2}//\s{0,2}|://
 
 _WIDE: dict[int, str] = {code: chr(code - 0xFEE0) for code in (*range(0xFF10, 0xFF1B), *range(0xFF21, 0xFF5B))}
 _WIDE |= {0xFF0F: "/", 0xFF20: "@", 0xFF0D: "-", 0xFF0E: ".", 0xFF3F: "_", 0x2024: ".", ord(_MARK): ""}
+_UNUSUAL = re.compile(f"{INVISIBLE.pattern[:-2]}。｡\uff01-\uff5e\u2024{_MARK}]")
 _WIDE_STOP = re.compile(r"(?<=[A-Za-z\d])[。｡](?=[A-Za-z\d])")
 
 
@@ -83,14 +88,15 @@ def find_in_text(text: str, limits: LinkLimits, budget: Budget) -> Iterator[Span
     for span in plain:
         yield from _unwrapped(text, span)
     starts = [(span.start, span.end) for span in plain]
-    if _DEFANGED_HINT.search(text):
+    lowered = text.lower()
+    if any(hint in lowered for hint in _DEFANGED_HINTS):
         yield from _defanged(_refang(text), limits, budget)
     yield from _bare_domains(text, limits, budget, starts)
 
 
 def clean(text: str) -> str:
     """Without invisible characters; full-width letters, digits and dots as narrow ones."""
-    if text.isascii():
+    if text.isascii() or not _UNUSUAL.search(text):
         return text
     return _WIDE_STOP.sub(".", INVISIBLE.sub("", text).translate(_WIDE))
 
@@ -103,9 +109,11 @@ def spans(text: str, limits: LinkLimits, budget: Budget, *, in_markup: bool = Fa
         yield span
     if in_markup or "www" not in text.lower():
         return
-    for match in _WWW.finditer(text):
+    for match in chain.from_iterable(pattern.finditer(text) for pattern in _WWW):
         if not budget.spend():
             return
+        if match.start() and _NOT_BEFORE_WWW.match(text, match.start() - 1):
+            continue
         raw = trim(match.group()[: limits.url])
         if "." in raw[4:] and not _inside(taken, match.start()):
             yield Span(match.start(), match.start() + len(raw), f"http://{raw}", LinkSource.TEXT)
