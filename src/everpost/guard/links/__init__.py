@@ -1,0 +1,1 @@
+"""Links in messages: found, normalised, unwrapped, compared with what is protected or listed, rewritten. No I/O."""
