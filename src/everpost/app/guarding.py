@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from everpost.app import metrics
 from everpost.app.assembly import make_resolver
 from everpost.app.config import Config
@@ -19,7 +21,7 @@ def make_guard(config: Config) -> Guard:
     settings = GuardSettings(
         config.hostname, guard.sender_s, frozenset(each.lower() for each in guard.trusted_sealers),
         tuple(BlockList(zone.strip(".").lower()) for zone in guard.block_lists),
-        Policy(guard.suspicious_score, guard.bad_score),
+        frozenset({urlsplit(config.base_url).hostname or ""}), policy=Policy(guard.suspicious_score, guard.bad_score),
     )  # fmt: skip
     resolver = CachingResolver(PatientResolver(DnsResolver(make_resolver(config))))
     return Guard(settings, make_steps(settings, resolver), on_fault=_count_fault, on_verdict=_count_verdict)

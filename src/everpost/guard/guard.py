@@ -13,6 +13,7 @@ from everpost.guard.model import Phase, Verdict, Way
 from everpost.guard.pipeline import Pipeline, Step
 from everpost.guard.steps.author import Author
 from everpost.guard.steps.greeting import BlockList, BlockLists, Greeting
+from everpost.guard.steps.links import Links
 from everpost.guard.steps.sender import Sender
 from everpost.guard.verdict import Policy, judge
 
@@ -22,13 +23,16 @@ _INBOUND = frozenset({Way.INBOUND})
 @dataclass(frozen=True, slots=True)
 class GuardSettings:
     """`hostname` is our name in Authentication-Results; `sender_s` bounds, in seconds, what is asked of the DNS for
-    one message; `trusted_sealers` are forwarders whose ARC seals are believed.
+    one message; `trusted_sealers` are forwarders whose ARC seals are believed; `own_hosts` are where our
+    own pages are; `content_s` bounds, in seconds, each look at what a message says.
     """
 
     hostname: str
     sender_s: float = 8.0
     trusted_sealers: frozenset[str] = frozenset()
     block_lists: tuple[BlockList, ...] = ()
+    own_hosts: frozenset[str] = frozenset()
+    content_s: float = 10.0
     policy: Policy = field(default_factory=Policy)
 
 
@@ -74,6 +78,7 @@ def make_steps(settings: GuardSettings, resolver: Resolver) -> list[Step]:
     steps = [
         Step("greeting", Phase.CONNECTION, Greeting(frozenset({settings.hostname.lower()})), 1.0, ways=_INBOUND),
         Step("sender", Phase.MESSAGE, Sender(resolver, check), settings.sender_s + 2.0, ways=_INBOUND),
+        Step("links", Phase.MESSAGE, Links(settings.own_hosts), settings.content_s),
         Step("author", Phase.MESSAGE, Author(), 1.0, after=("sender",), ways=_INBOUND),
     ]
     if settings.block_lists:

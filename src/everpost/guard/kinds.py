@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from everpost.guard.links.model import LinkFindingKind
 from everpost.guard.model import Group, Judgement, SignalKind
 
 _KINDS: dict[str, SignalKind] = {}
@@ -107,6 +108,113 @@ HELO_BARE: Final = _kind(
 LISTED: Final = _kind(
     "network.listed", Group.NETWORK, 4.0, Judgement.SPAM, "The client's address stands on a block list of the DNS."
 )
+
+# ------------------------------------------------------------------ links
+
+LINK_KINDS: Final = {
+    LinkFindingKind.SHOWN_OTHER_DOMAIN: _kind(
+        "link.shown-other-domain",
+        Group.LINKS,
+        0.8,
+        Judgement.PHISHING,
+        "A link's text shows another domain than the one it leads to.",
+    ),
+    LinkFindingKind.SHOWN_PROTECTED_DOMAIN: _kind(
+        "link.shown-protected-domain",
+        Group.LINKS,
+        4.0,
+        Judgement.PHISHING,
+        "A link's text shows a domain of ours or of a well-known name, and leads elsewhere.",
+    ),
+    LinkFindingKind.USERINFO: _kind(
+        "link.userinfo",
+        Group.LINKS,
+        3.0,
+        Judgement.PHISHING,
+        "A link begins with another name before an @, which hides where it leads.",
+    ),
+    LinkFindingKind.IP_HOST: _kind(
+        "link.ip-host", Group.LINKS, 1.5, Judgement.SPAM, "A link leads to a bare address instead of a name."
+    ),
+    LinkFindingKind.ODD_IP_HOST: _kind(
+        "link.odd-ip-host", Group.LINKS, 4.0, Judgement.PHISHING, "A link leads to an address in disguise."
+    ),
+    LinkFindingKind.PUNYCODE: _kind(
+        "link.punycode", Group.LINKS, 0.3, Judgement.SPAM, "A link's domain has letters outside ASCII."
+    ),
+    LinkFindingKind.MIXED_SCRIPT: _kind(
+        "link.mixed-script", Group.LINKS, 3.0, Judgement.PHISHING, "A link's domain mixes letters of several scripts."
+    ),
+    LinkFindingKind.HIDDEN_CHARACTERS: _kind(
+        "link.hidden-characters", Group.LINKS, 2.0, Judgement.PHISHING, "There are invisible characters inside a link."
+    ),
+    LinkFindingKind.LOOKALIKE: _kind(
+        "link.lookalike",
+        Group.LINKS,
+        4.0,
+        Judgement.PHISHING,
+        "A link's domain resembles one of ours or a well-known one.",
+    ),
+    LinkFindingKind.SUBDOMAIN_TRICK: _kind(
+        "link.subdomain-trick",
+        Group.LINKS,
+        3.0,
+        Judgement.PHISHING,
+        "A link's host begins like a domain of ours or a well-known one, but is another's.",
+    ),
+    LinkFindingKind.LISTED: _kind(
+        "link.listed", Group.LINKS, 6.0, Judgement.PHISHING, "A link leads to an address on a list of bad ones."
+    ),
+    LinkFindingKind.REDIRECTOR: _kind(
+        "link.redirector", Group.LINKS, 0.2, Judgement.SPAM, "A link leads through a redirector."
+    ),
+    LinkFindingKind.DATA_URI: _kind(
+        "link.data-uri", Group.LINKS, 2.5, Judgement.PHISHING, "A link carries its page in itself."
+    ),
+    LinkFindingKind.JAVASCRIPT_URI: _kind(
+        "link.script-uri", Group.LINKS, 2.5, Judgement.PHISHING, "A link runs a script."
+    ),
+    LinkFindingKind.RISKY_SCHEME: _kind(
+        "link.risky-scheme", Group.LINKS, 3.0, Judgement.PHISHING, "A link opens a program or a file share."
+    ),
+    LinkFindingKind.EXECUTABLE_TARGET: _kind(
+        "link.executable-target",
+        Group.LINKS,
+        2.0,
+        Judgement.MALWARE,
+        "A link leads to a file that is run when it is opened.",
+    ),
+    LinkFindingKind.ARCHIVE_TARGET: _kind(
+        "link.archive-target", Group.LINKS, 0.3, Judgement.MALWARE, "A link leads to an archive."
+    ),
+    LinkFindingKind.ODD_PORT: _kind(
+        "link.odd-port", Group.LINKS, 0.5, Judgement.SPAM, "A link leads to an unusual port."
+    ),
+    LinkFindingKind.DEFANGED: _kind(
+        "link.defanged", Group.LINKS, 0.3, Judgement.PHISHING, "A link is written so that no program sees one."
+    ),
+    LinkFindingKind.FREE_HOSTING: _kind(
+        "link.free-hosting",
+        Group.LINKS,
+        0.3,
+        Judgement.PHISHING,
+        "A link leads to a service where anybody can put a page.",
+    ),
+    LinkFindingKind.SHORTENER: _kind(
+        "link.shortener", Group.LINKS, 0.4, Judgement.SPAM, "A link leads to a service that hides where it leads."
+    ),
+    LinkFindingKind.QR_LINK: _kind(
+        "link.qr", Group.LINKS, 0.5, Judgement.PHISHING, "A picture holds a link as a QR code."
+    ),
+    LinkFindingKind.TOO_MANY: _kind(
+        "link.too-many",
+        Group.LINKS,
+        0.3,
+        Judgement.SPAM,
+        "There are more links, or there is more text, than is looked at.",
+    ),
+}
+"""What each finding of `guard.links` is worth."""
 
 # ------------------------------------------------------------------ faults
 

@@ -1,0 +1,50 @@
+"""What a message says and shows, decoded once for all steps that look at it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from everpost.mail.header import Header, as_text
+from everpost.mail.mime import decode_body, decode_text, scan
+from everpost.mail.part import Part
+
+MAX_TEXT: Final = 1024 * 1024  # octets of one text
+MAX_TEXTS: Final = 50  # texts, and as many pictures, of one message
+MAX_PICTURE: Final = 20 * 1024 * 1024
+_TEXT_TYPES: Final = frozenset({"text/plain", "text/calendar", "text/enriched", "text/markdown"})
+_HTML_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """Subject, texts and HTML of the message and of messages inside it, and its pictures."""
+
+    subject: str
+    texts: tuple[str, ...]
+    htmls: tuple[str, ...]
+    pictures: tuple[bytes, ...]
+
+
+def read_contents(data: bytes, header: Header) -> Contents:
+    """Decode a message. Never raises; what goes beyond the limits is left out."""
+    texts: list[str] = []
+    htmls: list[str] = []
+    pictures: list[bytes] = []
+    for part in _leaves(scan(data, header, descend_messages=True)):
+        if part.type in _TEXT_TYPES and len(texts) < MAX_TEXTS:
+            texts.append(decode_text(data, part, limit=MAX_TEXT)[0])
+        elif part.type in _HTML_TYPES and len(htmls) < MAX_TEXTS:
+            htmls.append(decode_text(data, part, limit=MAX_TEXT)[0])
+        elif part.type.startswith("image/") and len(pictures) < MAX_TEXTS:
+            pictures.append(decode_body(data, part, limit=MAX_PICTURE))
+    subject = header.last("subject")
+    return Contents(as_text(subject.raw) if subject else "", tuple(texts), tuple(htmls), tuple(pictures))
+
+
+def _leaves(part: Part) -> Iterator[Part]:
+    if not part.children:
+        yield part
+    for child in part.children:
+        yield from _leaves(child)

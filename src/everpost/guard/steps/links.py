@@ -1,0 +1,71 @@
+"""Links: where they lead, whether they are what they seem, and whom their domains resemble."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from everpost.guard import kinds
+from everpost.guard.case import Case
+from everpost.guard.contents import read_contents
+from everpost.guard.links.find import find_links
+from everpost.guard.links.findings import LinkContext, judge_links
+from everpost.guard.links.lookalike import Protected, ProtectedDomain, ProtectedKind, brands
+from everpost.guard.links.model import LinkFinding
+from everpost.guard.links.qr import find_qr
+from everpost.guard.model import Signal, signal
+
+BESIDE: Final = 64 * 1024  # octets from which on a message is looked at beside the event loop
+MAX_OCTETS: Final = 64 * 1024 * 1024
+_ORGANISATIONS: Final = 200  # whose protected domains are kept
+_EACH: Final = 3  # signals of one kind
+
+
+class Links:
+    """The step. `own_hosts` are ours: nothing is said of links to them."""
+
+    def __init__(self, own_hosts: frozenset[str]) -> None:
+        self._own_hosts = own_hosts
+        self._contexts: OrderedDict[frozenset[str], LinkContext] = OrderedDict()
+
+    async def __call__(self, case: Case) -> Iterable[Signal]:
+        context = self._context(case.own_domains)
+        if case.size <= BESIDE:
+            return _look(case, context)
+        return await asyncio.to_thread(_look, case, context)
+
+    def _context(self, own_domains: frozenset[str]) -> LinkContext:
+        """What links of mail for these domains are compared with."""
+        known = self._contexts.get(own_domains)
+        if known is None:
+            famous, genuine = brands()
+            own = [ProtectedDomain(domain, ProtectedKind.OWN) for domain in sorted(own_domains)]
+            known = LinkContext(Protected([*own, *famous], genuine), own_hosts=self._own_hosts)
+            self._contexts[own_domains] = known
+            if len(self._contexts) > _ORGANISATIONS:
+                self._contexts.popitem(last=False)
+        return known
+
+
+def _look(case: Case, context: LinkContext) -> tuple[Signal, ...]:
+    octets = bytearray()
+    for chunk in case.open():
+        octets += chunk
+        if len(octets) > MAX_OCTETS:
+            break
+    contents = read_contents(bytes(octets), case.header)
+    codes = find_qr(contents.pictures).payloads if contents.pictures else ()
+    found = find_links((contents.subject, *contents.texts), contents.htmls, qr_payloads=codes)
+    return tuple(link_signals(judge_links(found.links, context, truncated=found.truncated)))
+
+
+def link_signals(findings: Iterable[LinkFinding]) -> Iterator[Signal]:
+    """At most a few of each kind; only the first counts, so that many links of a kind weigh no more than one."""
+    seen: dict[str, int] = {}
+    for finding in findings:
+        kind = kinds.LINK_KINDS[finding.kind]
+        count = seen[kind.name] = seen.get(kind.name, 0) + 1
+        if count <= _EACH:
+            yield signal(kind, finding.evidence, weight=None if count == 1 else 0.0)
