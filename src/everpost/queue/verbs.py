@@ -52,6 +52,8 @@ def judge(verb: Verb, facts: Facts) -> Fate:
         return Fate(facts.status, f"it is {facts.status.value} already")
     if facts.hold_reason is HoldReason.RETURNING and verb is not Verb.RETRY:
         return Fate(facts.status, "a failback has it in hand: pause the failback instead (everpost failback pause)")
+    if facts.hold_reason is HoldReason.QUARANTINED:
+        return Fate(facts.status, "the guard keeps it apart: `everpost quarantine release` lets it go")
     return _JUDGES[verb](facts)
 
 

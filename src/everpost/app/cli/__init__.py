@@ -32,6 +32,7 @@ COMMANDS = {
     "failback": "failback",
     "drill": "drill",
     "queue": "queue",
+    "quarantine": "quarantine",
     "message": "message",
     "audit": "audit",
     "admin": "admin",

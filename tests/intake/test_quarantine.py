@@ -1,0 +1,104 @@
+"""What the guard keeps apart, and how it is let go: once, whole, on record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from aiosmtpd.smtp import SMTP as SinkProtocol  # noqa: N811
+
+from e2e.test_guard import guard_with, message
+from e2e.test_mail_flow import Sink, World, send, statuses
+from everpost.continuity.homes import make_operator, waiting_mailboxes
+from everpost.intake.quarantine import Quarantine
+from everpost.queue.operator import QueueRefusal
+from everpost.standby.model import Role
+from everpost.store.ids import decode_id
+from world import Node, make_organisation, until
+
+BAD = message("bank.example")
+
+
+@pytest.fixture
+async def world(database, master, keys, tmp_path, request) -> AsyncIterator[World]:
+    organisation = await make_organisation(database, master, with_primary=getattr(request, "param", True))
+    primary = Sink()
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(lambda: SinkProtocol(primary, loop=loop), "127.0.0.1", 0)
+    node = Node(database, keys, tmp_path, organisation, run=1, guard=guard_with())
+    node.primary_at(organisation, server.sockets[0].getsockname()[1])
+    await node.start()
+    yield World(node, organisation, primary, Sink())
+    await node.stop()
+    server.close()
+
+
+def quarantine(world: World) -> Quarantine:
+    return Quarantine(world.node.database, actor="ann", homes=waiting_mailboxes)
+
+
+async def kept(world: World, *people: str) -> int:
+    addresses = [f"{person}@example.org" for person in people]
+    return decode_id(await asyncio.to_thread(send, world.node.mx.port, addresses, BAD, "c@bank.example"))
+
+
+async def values(world: World, query: str) -> list[tuple[object, ...]]:
+    async with world.node.database.connection() as connection:
+        return [tuple(row) for row in await connection.fetch(query)]
+
+
+async def test_a_released_message_stands_in_the_inbox_and_goes_to_the_primary_once(world: World) -> None:
+    message_id = await kept(world, "anna", "ben")
+    [listed] = await quarantine(world).list(world.organisation.id)
+    assert (listed.message_id, listed.recipients) == (message_id, ("anna@example.org", "ben@example.org"))
+    assert listed.verdict.signals
+    released = await quarantine(world).release(world.organisation.id, message_id, "anna@example.org", reason="asked")
+    assert [each.recipient for each in released] == ["anna@example.org"]
+
+    async def is_delivered() -> bool:
+        return await statuses(world) == [("primary", "delivered", None), ("primary", "held", "quarantined")]
+
+    await until(is_delivered)
+    assert [recipients for _, recipients, _ in world.primary.got] == [["anna@example.org"]]
+    entries = await values(world, "SELECT mailbox_id, folder_ids FROM entry")
+    assert entries == [(world.organisation.mailboxes["anna"], [Role.INBOX.folder_id])]
+    assert await values(world, "SELECT kind, folder_id FROM change") == [("received", Role.INBOX.folder_id)]
+    events = await values(world, "SELECT actor, detail->>'reason' FROM audit_event WHERE action = 'quarantine.release'")
+    assert events == [("ann", "asked")]
+    with pytest.raises(QueueRefusal):
+        await quarantine(world).release(world.organisation.id, message_id, "anna@example.org")
+    assert len(await values(world, "SELECT 1 FROM entry")) == 1
+
+
+async def test_what_is_released_while_the_standby_is_in_charge_waits_for_the_failback(world: World) -> None:
+    message_id = await kept(world, "anna")
+    async with world.node.database.transaction() as connection:
+        await connection.execute("UPDATE primary_server SET trust_state = 'compromised'")
+    [released] = await quarantine(world).release(world.organisation.id, message_id)
+    assert released.remark == "held: compromised"
+    assert await statuses(world) == [("primary", "held", "compromised")]
+    assert len(await values(world, "SELECT 1 FROM entry")) == 1
+    assert world.primary.got == []
+
+
+@pytest.mark.parametrize("world", [False], indirect=True)
+async def test_a_mailbox_without_a_primary(world: World) -> None:
+    message_id = await kept(world, "anna")
+    assert await statuses(world) == [("standby", "held", "quarantined")]
+    await quarantine(world).release(world.organisation.id, message_id)
+    assert await statuses(world) == [("standby", "delivered", None)]
+    assert len(await values(world, "SELECT 1 FROM entry")) == 1
+
+
+async def test_the_queue_leaves_it_alone_and_other_organisations_do_not_see_it(world: World) -> None:
+    message_id = await kept(world, "anna")
+    operator = make_operator(world.node.database, "ann")
+    for verb in (operator.release, operator.expire, operator.retry_now, operator.hold):
+        result = await verb(world.organisation.id, message_id)
+        assert not result.done
+        assert "quarantine release" in result.left[0].why
+    assert await statuses(world) == [("primary", "held", "quarantined")]
+    assert await quarantine(world).list(world.organisation.id + 1) == []
+    with pytest.raises(QueueRefusal):
+        await quarantine(world).release(world.organisation.id + 1, message_id)
