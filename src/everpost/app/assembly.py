@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -13,7 +12,7 @@ import dns.asyncresolver
 import structlog
 from dns.nameserver import Do53Nameserver
 
-from everpost.app.config import Config, ConfigError, Endpoint, parse_endpoint
+from everpost.app.config import Config, parse_endpoint, parse_server
 from everpost.continuity.activation import Continuity
 from everpost.continuity.failback.run import FailbackRunner, RunnerSettings
 from everpost.continuity.snapshot import RouteSnapshot
@@ -140,21 +139,9 @@ def make_resolver(config: Config) -> dns.asyncresolver.Resolver | None:
     if not config.queue.resolver:
         return None
     resolver = dns.asyncresolver.Resolver(configure=False)
-    resolver.nameservers = [_name_server(text) for text in config.queue.resolver]
+    servers = [parse_server(text, 53) for text in config.queue.resolver]
+    resolver.nameservers = [Do53Nameserver(server.host, server.port) for server in servers]
     return resolver
-
-
-def _name_server(text: str) -> Do53Nameserver:
-    """An address, with a port where it is not 53. Raises `ConfigError`."""
-    try:
-        endpoint = Endpoint(str(ipaddress.ip_address(text)), 53)
-    except ValueError:
-        try:
-            endpoint = parse_endpoint(text)
-            ipaddress.ip_address(endpoint.host)
-        except ValueError as error:
-            raise ConfigError(f"queue.resolver: {text!r}: write an address, with or without :port") from error
-    return Do53Nameserver(endpoint.host, endpoint.port)
 
 
 async def refresh_primaries(router: Router, ground: Ground) -> None:

@@ -47,6 +47,15 @@ def parse_endpoint(text: str) -> Endpoint:
     return Endpoint(host, int(port))
 
 
+def parse_server(text: str, port: int) -> Endpoint:
+    """Read an IP address with or without a port behind it; raises `ValueError`."""
+    try:
+        return Endpoint(str(ipaddress.ip_address(text)), port)
+    except ValueError:
+        endpoint = parse_endpoint(text)
+        return Endpoint(str(ipaddress.ip_address(endpoint.host)), endpoint.port)
+
+
 class Tls(Section, frozen=True):
     """The certificate that every listener shows unless it has its own."""
 
@@ -429,9 +438,9 @@ def _bad_resolvers(key: str, texts: tuple[str, ...]) -> list[tuple[str, str]]:
     found = []
     for text in texts:
         try:
-            ipaddress.ip_address(text)
+            parse_server(text, 53)
         except ValueError:
-            found.append((key, f"{text!r} is no address: write it like 192.0.2.53"))
+            found.append((key, f"{text!r} is no address: write it like 192.0.2.53 or [2001:db8::53]:5353"))
     return found
 
 

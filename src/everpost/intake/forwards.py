@@ -17,6 +17,7 @@ from everpost.crypto.keys import KeyProblem
 from everpost.crypto.sealed_blob import DamagedBlob
 from everpost.directory.model import Forwarding, Place, Resolution
 from everpost.directory.resolve import Directory
+from everpost.guard.copies import without
 from everpost.intake.accept import Intake, IntakeUnavailable
 from everpost.intake.submission import Client, Owner, Receipt, RoutedRecipient, Source, Submission
 from everpost.mail.address import Address, AddressError
@@ -133,7 +134,9 @@ class Forwarder:
         )  # fmt: skip
         if refusal is not None:
             raise _Refused(refusal)
-        return await self._copy(row, passed_on(content, row["trace"], own[0]), own[0], place, to, resolution)
+        return await self._copy(
+            row, passed_on(without(content, row["cuts"] or ()), row["trace"], own[0]), own[0], place, to, resolution
+        )
 
     async def _copy(
         self, row: Any, content: bytes, own: Address, place: Place, to: Address, resolution: Resolution
