@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 import zxingcpp
@@ -126,3 +127,8 @@ def test_huge_and_torn_pictures_are_passed_over() -> None:
     found = find_qr(many, QrLimits(images=3, codes=2))
     assert len(found.payloads) == 2
     assert find_qr(many, QrLimits(pixels=100)).skipped == 5
+
+
+def test_the_page_explains_every_finding() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "guard-links.md").read_text("utf-8")
+    assert [kind for kind in LinkFindingKind if f"`{kind}`" not in page] == []
