@@ -24,6 +24,10 @@ from everpost.app.config import load_config
 from everpost.app.database import answers, open_database
 from everpost.directory.primary import load_primaries
 from everpost.identity.login import Identity
+from everpost.standby.filing import save_filter
+from everpost.standby.filters import Comparison, Condition, Field, Filter
+from everpost.standby.values import Account
+from everpost.standby.work import Work
 from everpost.store.blobs import KeyRing
 from everpost.store.database import Database
 
@@ -153,6 +157,37 @@ async def test_a_mailbox_is_shared(example: Everpost, tmp_path: Path) -> None:
     )
     assert "all rights" in await example.run("mailbox", "share", "anna@example.org", "anna@example.org", code=1)
     assert "whose rights" in await example.run("mailbox", "share", "anna@example.org", "--remove", code=1)
+
+
+async def test_filters_are_shown_and_switched_off_and_forwarding_is_set(example: Everpost, database: Database) -> None:
+    await example.run("mailbox", "create", "anna@example.org")
+    assert await example.json("mailbox", "filters", "anna@example.org") == []
+    keys = KeyRing(database, load_config(example.config, {}).load_master_key())
+    async with database.transaction() as connection:
+        row = await connection.fetchrow("SELECT organisation_id, id, modseq FROM mailbox")
+        work = Work(connection, Account(row["organisation_id"], row["id"]), keys, "anna@example.org", row["modseq"])
+        looks = (
+            Condition(Field.SIZE, Comparison.LARGER, size=5),
+            Condition(Field.FROM, Comparison.IS, "a@b.c", 0, True),
+        )
+        made = Filter(7, "Away", conditions=looks, folder_id=4, forward_to="x@elsewhere.example")
+        await save_filter(work, made, "created")
+        await work.flush()
+    (shown,) = await example.json("mailbox", "filters", "anna@example.org")
+    assert (shown["on"], shown["folder"], shown["forward_to"]) == (True, "Archive", "x@elsewhere.example")
+    assert shown["conditions"] == ["size larger 5", "not from is a@b.c"]
+    assert "no filter 'Other'" in await example.run("mailbox", "filters", "anna@example.org", "--off", "Other", code=1)
+    (shown,) = await example.json("mailbox", "filters", "anna@example.org", "--off", "Away")
+    assert shown["on"] is False
+    assert (await example.json("org", "show"))["forwarding"] == "inside"
+    await example.run("org", "forwarding", "none")
+    assert (await example.json("org", "show"))["forwarding"] == "none"
+    async with database.connection() as connection:
+        assert await connection.fetchval("SELECT filters_modseq FROM mailbox") == 0
+        done = await connection.fetch(
+            "SELECT action FROM audit_event WHERE action ~ '^(filter|organisation.forwarding)' ORDER BY id"
+        )
+    assert [row["action"] for row in done] == ["filter.off", "organisation.forwarding-changed"]
 
 
 async def test_primary_is_changed_piece_by_piece(example: Everpost, database: Database) -> None:
