@@ -9,10 +9,12 @@ from pathlib import Path
 from everpost.continuity.snapshot import RouteSnapshot
 from everpost.crypto.keys import SealingKey, new_key, organisation_context
 from everpost.crypto.signing import new_signing_key
+from everpost.directory.dkim import SigningKeys
 from everpost.directory.resolve import Directory
 from everpost.guard.guard import Guard
 from everpost.intake.accept import Intake
 from everpost.intake.commit import Writer
+from everpost.intake.signing import Signer
 from everpost.queue.leases import Leases
 from everpost.queue.model import primary_lane
 from everpost.queue.route import Host, Router
@@ -142,7 +144,8 @@ class Node:
             ),
         )
         writer = Writer("mx.everpost.example", database.ids, keys, run)
-        self.intake = Intake(database, writer, self.routes, self.worker)
+        self.signing_keys = SigningKeys(database, keys)
+        self.intake = Intake(database, writer, self.routes, self.worker, Signer(self.signing_keys, self.blobs))
         settings = SmtpdSettings("mx.everpost.example", folder)
         receiver = Receiver(settings, self.intake, self.directory, guard=guard)
         relays = OneRelay(organisation.id, organisation.primary_id)

@@ -17,10 +17,12 @@ from everpost.continuity.activation import Continuity
 from everpost.continuity.failback.run import FailbackRunner, RunnerSettings
 from everpost.continuity.snapshot import RouteSnapshot
 from everpost.continuity.tls import connector_context
+from everpost.directory.dkim import SigningKeys
 from everpost.directory.primary import Primary, load_primaries
 from everpost.directory.resolve import Directory
 from everpost.intake.accept import Intake, Outlet
 from everpost.intake.commit import Writer
+from everpost.intake.signing import Signer
 from everpost.queue.model import CHANNEL, ReadyMessage, primary_lane
 from everpost.queue.route import Host, Router
 from everpost.queue.smtp_client import TlsMode
@@ -46,6 +48,12 @@ class Ground:
     directory: Directory
     standby: Standby
     continuity: Continuity
+    signing_keys: SigningKeys
+
+    def forget_directory(self) -> None:
+        """The directory has changed."""
+        self.directory.forget()
+        self.signing_keys.forget()
 
 
 def make_ground(config: Config, database: Database, keys: KeyRing) -> Ground:
@@ -54,7 +62,7 @@ def make_ground(config: Config, database: Database, keys: KeyRing) -> Ground:
     return Ground(
         config, database, keys, blobs, routes, Directory(database),
         Standby(database, keys, blobs, config.spool_folder),
-        Continuity(database, routes, portal_url=config.base_url),
+        Continuity(database, routes, portal_url=config.base_url), SigningKeys(database, keys),
     )  # fmt: skip
 
 
@@ -62,7 +70,8 @@ def make_intake(ground: Ground, outlet: Outlet, run: int) -> Intake:
     """The intake of a process; `run` names its life where it attempts deliveries itself."""
     lifetime = timedelta(seconds=ground.config.queue.internet_lifetime_s)
     writer = Writer(ground.config.hostname, ground.database.ids, ground.keys, run, internet_lifetime=lifetime)
-    return Intake(ground.database, writer, ground.routes, outlet)
+    signer = Signer(ground.signing_keys, ground.blobs)
+    return Intake(ground.database, writer, ground.routes, outlet, signer)
 
 
 def make_failback_runner(ground: Ground) -> FailbackRunner:
@@ -114,7 +123,7 @@ async def mailroom(config: Config, database: Database, keys: KeyRing) -> AsyncIt
     try:
         yield Mailroom(
             config, database, keys, ground.blobs, ground.routes, ground.directory, ground.standby, ground.continuity,
-            intake,
+            ground.signing_keys, intake,
         )  # fmt: skip
     finally:
         await intake.stop()

@@ -89,7 +89,7 @@ class Control:
         self._intake.start()
         channels: dict[str, Callable[[str], None]] = {
             snapshot.CHANNEL: self._heard_of_switch,
-            changes.CHANNEL: lambda _: self._ground.directory.forget(),
+            changes.CHANNEL: lambda _: self._ground.forget_directory(),
             PROBE_CHANNEL: self._monitor.heard,
         }
         runs = [self._database.listen(channels), self._switches.run(), self._leader.run()]

@@ -203,7 +203,7 @@ class Worker:
             await connection.execute(_STORE["worker_seen"], self._run, socket.gethostname(), os.getpid(), generation)
 
     async def _see_directory(self) -> None:
-        self._ground.directory.forget()
+        self._ground.forget_directory()
         self._identity.forget()
         await self._relays.load()
         await refresh_primaries(self._router, self._ground)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import asyncpg
@@ -13,6 +13,7 @@ import structlog
 
 from everpost.continuity.routes import RouteTable
 from everpost.intake.commit import NewMessage, Writer
+from everpost.intake.signing import Signer
 from everpost.intake.submission import Receipt, Submission
 from everpost.queue.model import ReadyMessage
 from everpost.store.blobs import SealedBlob
@@ -101,11 +102,14 @@ class _Line:
 class Intake:
     """Makes messages ours. One per process; `start` and `stop` it."""
 
-    def __init__(self, database: Database, writer: Writer, routes: Routes, outlet: Outlet) -> None:
+    def __init__(
+        self, database: Database, writer: Writer, routes: Routes, outlet: Outlet, signer: Signer | None = None
+    ) -> None:
         self._database = database
         self._writer = writer
         self._routes = routes
         self._outlet = outlet
+        self._signer = signer
         self._small, self._large = _Line(), _Line()
         self._tasks: list[asyncio.Task[None]] = []
         self.accepted = 0
@@ -127,6 +131,8 @@ class Intake:
 
         Raises `IntakeUnavailable`, and whatever `within` raises but what `UNAVAILABLE` lists.
         """
+        if self._signer is not None:
+            submission = replace(submission, signature=await self._signer.sign(submission))
         pending = _Pending(submission, asyncio.get_running_loop().create_future(), within)
         blob = submission.blob
         line = self._large if isinstance(blob, SealedBlob) and blob.spool is not None else self._small

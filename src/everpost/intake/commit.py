@@ -151,7 +151,7 @@ class Writer:
         await self._keys.organisation(share.organisation_id)
         message = NewMessage(submission, share, message_id, blob_id, self._internet_lifetime)
         added = submission.assessment.added if submission.assessment else b""
-        message.trace = added + self._received(message)
+        message.trace = added + self._received(message) + submission.signature
         return message
 
     def _received(self, message: NewMessage) -> bytes:

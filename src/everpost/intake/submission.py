@@ -90,6 +90,7 @@ class Submission:
     content: bytes | None = None
     journal: JournalCopy | None = None
     assessment: Assessment | None = None
+    signature: bytes = b""  # DKIM-Signature fields of ours
 
 
 @dataclass(frozen=True, slots=True)

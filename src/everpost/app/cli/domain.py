@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from everpost.app.cli.context import Cli, Services, command_options, org_option
+from everpost.app.cli.domain_dkim import dkim
 from everpost.directory.admin import KEEP, Keep
 
 
@@ -15,6 +16,9 @@ def command() -> None:
 
 async def _primary_id(services: Services, organisation_id: int, name: str | None) -> int | None:
     return (await services.admin.primary(organisation_id, name)).id if name else None
+
+
+command.add_command(dkim)
 
 
 @command.command("create")

@@ -255,3 +255,31 @@ FROM delegate WHERE organisation_id = $1 AND (mailbox_id = $2 OR delegate_id = $
 SELECT d.mailbox_id, d.rights, m.name
 FROM delegate d JOIN mailbox m ON m.organisation_id = d.organisation_id AND m.id = d.mailbox_id
 WHERE d.organisation_id = $1 AND d.delegate_id = $2 AND m.status = 'active' ORDER BY d.mailbox_id;
+
+-- ------------------------------------------------------------------ DKIM keys
+
+-- name: insert_dkim_key
+INSERT INTO dkim_key (organisation_id, domain_id, selector, algorithm, private_key, record)
+VALUES ($1, $2, $3, $4, $5, $6);
+
+-- name: dkim_keys
+-- $2: only of this domain.
+SELECT d.name AS domain, k.domain_id, k.selector, k.algorithm, k.private_key, k.record, k.created_at, k.active_from,
+       k.retired_at
+FROM dkim_key k JOIN domain d ON d.organisation_id = k.organisation_id AND d.id = k.domain_id
+WHERE k.organisation_id = $1 AND ($2::text IS NULL OR d.name = $2)
+ORDER BY d.name, k.created_at, k.selector;
+
+-- name: activate_dkim_key
+UPDATE dkim_key SET active_from = now(), retired_at = NULL
+WHERE organisation_id = $1 AND domain_id = $2 AND selector = $3 RETURNING algorithm;
+
+-- name: retire_other_dkim_keys
+UPDATE dkim_key SET retired_at = now()
+WHERE organisation_id = $1 AND domain_id = $2 AND algorithm = $4 AND selector <> $3 AND active_from IS NOT NULL
+  AND retired_at IS NULL RETURNING selector;
+
+-- name: retire_dkim_key
+UPDATE dkim_key SET retired_at = now()
+WHERE organisation_id = $1 AND domain_id = $2 AND selector = $3 AND retired_at IS NULL AND active_from IS NOT NULL
+RETURNING selector;
