@@ -13,7 +13,7 @@ from everpost.continuity.routes import RouteTable
 from everpost.guard.guard import Assessment
 from everpost.guard.model import encode_verdict
 from everpost.intake.plan import Share, plan
-from everpost.intake.rows import Rows, insert
+from everpost.intake.rows import UNSEEN, Rows, insert
 from everpost.intake.sorting import Arrival, Mailbox, Sorter
 from everpost.intake.sorting import write as write_filed
 from everpost.intake.submission import BlobReference, Source, Submission
@@ -292,7 +292,7 @@ def _message_row(message: NewMessage) -> tuple[Any, ...]:
 def _guard_columns(assessment: Assessment | None) -> tuple[str | None, bytes | None, str | None]:
     """Judgement, verdict, cuts; nothing of mail that the guard has not seen."""
     if assessment is None:
-        return None, None, None
+        return UNSEEN
     cuts = " ".join(map(str, assessment.cuts)) or None
     return assessment.verdict.judgement, encode_verdict(assessment.verdict), cuts
 

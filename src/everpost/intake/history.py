@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 import asyncpg
 
-from everpost.intake.rows import Rows, insert
+from everpost.intake.rows import UNSEEN, Rows, insert
 from everpost.intake.submission import Direction, Source
 from everpost.mail.envelope import Body
 from everpost.standby.drafts import seal_content
@@ -520,4 +520,5 @@ def _message_row(organisation_id: int, message: _Prepared, blob_id: int, client:
         scanned.structure,
         client[:500],
         "",
+        *UNSEEN,
     )

@@ -12,6 +12,8 @@ from everpost.store.sql import load
 
 _SQL = load("intake")
 _BLOB, _MESSAGE, _DELIVERY, _ENTRY, _AUDIT = 6, 24, 19, 11, 7
+UNSEEN = (None, None, None)
+"""Judgement, verdict and cuts of a message that the guard has not seen."""
 
 Row = tuple[Any, ...]
 
@@ -46,4 +48,5 @@ async def insert(connection: Connection, rows: Rows) -> None:
 
 
 def _columns(rows: list[Row], width: int) -> list[list[Any]]:
+    assert all(len(row) == width for row in rows), "a row does not fit the statement"
     return [list(column) for column in zip(*rows, strict=True)] if rows else [[] for _ in range(width)]

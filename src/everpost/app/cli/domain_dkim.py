@@ -24,7 +24,9 @@ def dkim() -> None:
 @dkim.command("create")
 @click.argument("domain")
 @click.argument("selector", required=False)
-@click.option("--algorithm", type=click.Choice(list(_ALGORITHMS)), default="rsa", show_default=True)
+@click.option(
+    "--algorithm", type=click.Choice(list(_ALGORITHMS)), default="rsa", show_default=True, help="How it signs."
+)
 @org_option
 @command_options
 async def create(cli: Cli, domain: str, selector: str | None, algorithm: str, org: str | None) -> None:
