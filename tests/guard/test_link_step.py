@@ -9,7 +9,9 @@ import pytest
 from everpost.guard import kinds
 from everpost.guard.contents import read_contents
 from everpost.guard.links.model import LinkFindingKind
+from everpost.guard.model import Signal
 from everpost.guard.steps.links import Links
+from everpost.guard.steps.reading import Reading
 from everpost.mail.header import parse_header
 from guard_tools import case_of
 
@@ -26,7 +28,13 @@ def html(body: str, encoding: str = "base64") -> bytes:
 
 
 async def found(message: bytes) -> set[str]:
-    return {each.kind for each in await Links(frozenset({"mail.example.org"}))(case_of(message))}
+    return {each.kind for each in await signals(message)}
+
+
+async def signals(message: bytes) -> list[Signal]:
+    case = case_of(message)
+    await Reading()(case)
+    return list(await Links(frozenset({"mail.example.org"}))(case))
 
 
 @pytest.mark.parametrize(
@@ -61,8 +69,8 @@ async def test_messages_inside_messages_are_looked_at_too() -> None:
 
 async def test_many_links_of_a_kind_weigh_as_one() -> None:
     markup = "".join(f'<a href="https://paypal.com@evil{number}.example/">pay</a>' for number in range(50))
-    signals = [each for each in await Links(frozenset())(case_of(html(markup))) if each.kind == "link.userinfo"]
-    assert [each.weight for each in signals] == [kinds.LINK_KINDS[K.USERINFO].weight, 0.0, 0.0]
+    userinfo = [each for each in await signals(html(markup)) if each.kind == "link.userinfo"]
+    assert [each.weight for each in userinfo] == [kinds.LINK_KINDS[K.USERINFO].weight, 0.0, 0.0]
 
 
 async def test_large_messages_are_looked_at_beside_the_event_loop() -> None:

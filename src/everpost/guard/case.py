@@ -8,6 +8,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from everpost.auth.check import Authentication
+from everpost.guard.contents import Contents
 from everpost.guard.model import Way
 from everpost.mail.address import Address
 from everpost.mail.header import Header
@@ -18,7 +19,8 @@ class Case:
     """One message on its way in or out. `organisation_ids` are those it concerns; `own_domains` theirs, in lower
     case; `open` gives its octets in chunks, from the first, each time it is called.
 
-    `authentication` is there once the step that asks who sends has run; steps that need it say so.
+    `authentication` and `contents` are there once the steps that ask who sends, and that read the message, have run:
+    steps that need them say so.
     """
 
     way: Way
@@ -34,3 +36,4 @@ class Case:
     received_at: datetime
     open: Callable[[], Iterable[bytes]]
     authentication: Authentication | None = field(default=None)
+    contents: Contents | None = field(default=None)

@@ -14,6 +14,7 @@ from everpost.guard.pipeline import Pipeline, Step
 from everpost.guard.steps.author import Author
 from everpost.guard.steps.greeting import BlockList, BlockLists, Greeting
 from everpost.guard.steps.links import Links
+from everpost.guard.steps.reading import Reading
 from everpost.guard.steps.sender import Sender
 from everpost.guard.verdict import Policy, judge
 
@@ -78,7 +79,8 @@ def make_steps(settings: GuardSettings, resolver: Resolver) -> list[Step]:
     steps = [
         Step("greeting", Phase.CONNECTION, Greeting(frozenset({settings.hostname.lower()})), 1.0, ways=_INBOUND),
         Step("sender", Phase.MESSAGE, Sender(resolver, check), settings.sender_s + 2.0, ways=_INBOUND),
-        Step("links", Phase.MESSAGE, Links(settings.own_hosts), settings.content_s),
+        Step("reading", Phase.MESSAGE, Reading(), settings.content_s),
+        Step("links", Phase.MESSAGE, Links(settings.own_hosts), settings.content_s, after=("reading",)),
         Step("author", Phase.MESSAGE, Author(), 1.0, after=("sender",), ways=_INBOUND),
     ]
     if settings.block_lists:

@@ -9,32 +9,33 @@ from typing import Final
 
 from everpost.guard import kinds
 from everpost.guard.case import Case
-from everpost.guard.contents import read_contents
+from everpost.guard.contents import Contents
 from everpost.guard.links.find import find_links
 from everpost.guard.links.findings import LinkContext, judge_links
 from everpost.guard.links.lookalike import Protected, ProtectedDomain, ProtectedKind, brands
 from everpost.guard.links.model import LinkFinding
 from everpost.guard.links.qr import find_qr
 from everpost.guard.model import Signal, signal
+from everpost.guard.steps.reading import BESIDE
 
-BESIDE: Final = 64 * 1024  # octets from which on a message is looked at beside the event loop
-MAX_OCTETS: Final = 64 * 1024 * 1024
 _ORGANISATIONS: Final = 200  # whose protected domains are kept
 _EACH: Final = 3  # signals of one kind
 
 
 class Links:
-    """The step. `own_hosts` are ours: nothing is said of links to them."""
+    """Runs after the step that reads the message. `own_hosts` are ours: nothing is said of links to them."""
 
     def __init__(self, own_hosts: frozenset[str]) -> None:
         self._own_hosts = own_hosts
         self._contexts: OrderedDict[frozenset[str], LinkContext] = OrderedDict()
 
     async def __call__(self, case: Case) -> Iterable[Signal]:
+        if case.contents is None:
+            return ()  # it could not be read: the step that tried has said so
         context = self._context(case.own_domains)
         if case.size <= BESIDE:
-            return _look(case, context)
-        return await asyncio.to_thread(_look, case, context)
+            return _look(case.contents, context)
+        return await asyncio.to_thread(_look, case.contents, context)
 
     def _context(self, own_domains: frozenset[str]) -> LinkContext:
         """What links of mail for these domains are compared with."""
@@ -49,13 +50,7 @@ class Links:
         return known
 
 
-def _look(case: Case, context: LinkContext) -> tuple[Signal, ...]:
-    octets = bytearray()
-    for chunk in case.open():
-        octets += chunk
-        if len(octets) > MAX_OCTETS:
-            break
-    contents = read_contents(bytes(octets), case.header)
+def _look(contents: Contents, context: LinkContext) -> tuple[Signal, ...]:
     codes = find_qr(contents.pictures).payloads if contents.pictures else ()
     found = find_links((contents.subject, *contents.texts), contents.htmls, qr_payloads=codes)
     return tuple(link_signals(judge_links(found.links, context, truncated=found.truncated)))
