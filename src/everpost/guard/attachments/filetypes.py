@@ -276,8 +276,25 @@ _MAIL: Final = re.compile(
 _SCRIPT: Final = re.compile(
     r"#!\s*/|@echo\s+off|\bWScript\.(?:Shell|CreateObject)|\bnew\s+ActiveXObject\b|\bCreateObject\s*\(\s*[\"']"
     r"|\bpowershell(?:\.exe)?\s+-|\bIEX\s*\(|\bInvoke-(?:Expression|WebRequest|Item)\b|\bNew-Object\s+(?:System\.)?Net\."
-    r"|\bOn Error Resume Next\b|<job\b[^>]*>|<package\b[^>]*>\s*<job|\bRegister-ScheduledTask\b",
+    r"|\bOn Error Resume Next\b|<job\b[^<>]*>|<package\b[^<>]*>\s*<job|\bRegister-ScheduledTask\b",
     re.IGNORECASE,
+)
+
+# Looked for first, in small letters: the expression above takes 12 ms for 64 kB, these 0.1 ms.
+_SCRIPT_HINTS: Final = (
+    "#!",
+    "@echo",
+    "wscript",
+    "activexobject",
+    "createobject",
+    "powershell",
+    "iex",
+    "invoke-",
+    "new-object",
+    "on error resume",
+    "<job",
+    "<package",
+    "register-scheduledtask",
 )
 
 
@@ -445,8 +462,9 @@ def detect_text(data: bytes, name: str = "") -> FileType:
     if text is None:
         return FileType.UNKNOWN
     head = text[:HEAD].lstrip("\ufeff \t\r\n")
+    small = text.lower()
     extension = name.lower().rsplit(".", 1)[-1]
-    if extension == "hta" or "<hta:application" in text.lower():
+    if extension == "hta" or "<hta:application" in small:
         return FileType.HTA
     if re.search(r"<svg[\s>]", head, re.IGNORECASE) and not _HTML.match(head):
         return FileType.SVG
@@ -458,6 +476,6 @@ def detect_text(data: bytes, name: str = "") -> FileType:
         return FileType.HTML
     if head.startswith("<?xml") or extension == "xml":
         return FileType.XML
-    if _SCRIPT.search(text):
+    if any(hint in small for hint in _SCRIPT_HINTS) and _SCRIPT.search(text):
         return FileType.SCRIPT
     return FileType.TEXT

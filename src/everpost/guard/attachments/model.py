@@ -89,8 +89,8 @@ class Attachment:
 class Limits:
     """How far one inspection may go; everything is shared by all attachments of a message."""
 
-    depth: int = 12
-    """Containers within containers."""
+    depth: int = 20
+    """Containers within containers; `.tar.gz` is two."""
     members: int = 2000
     octets: int = 200 * 1024 * 1024
     """Unpacked in all, every level counted."""

@@ -99,7 +99,7 @@ def extension(name: str) -> str:
 
 def inspect_name(name: str) -> Iterator[tuple[FindingKind, str]]:
     """What the name alone tells, with the evidence."""
-    name = name[-4 * MAX_NAME :]
+    name = name[-MAX_NAME:]
     last = extension(name)
     if _REORDERING.search(name):
         yield FindingKind.RIGHT_TO_LEFT_NAME, f"the name turns its reading direction; it ends in .{last or '?'}"

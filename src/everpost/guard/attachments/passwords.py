@@ -19,7 +19,7 @@ _WORDS: Final = (
     r"пароль|код|şifre|pwd|pw|pin|code|key|κωδικός|密码|密碼|パスワード|암호"
 )
 # The word, then at most a few others, then what is given: "password: x", "The password for the file is x".
-_NEAR: Final = re.compile(rf"(?:{_WORDS})\b[^\S\n]*((?:[^\n]*\n?){{1,3}})", re.IGNORECASE)
+_NEAR: Final = re.compile(rf"(?:{_WORDS})\b(?=([^\n]{{0,200}}\n?[^\n]{{0,200}}\n?[^\n]{{0,200}}))", re.IGNORECASE)
 _AFTER_COLON: Final = re.compile(
     r"[:=→>]\s*(?:is\s+|ist\s+|est\s+)?(\S{1,64})|\b(?:is|ist|est|es|è|är|lautet)\s*:?\s+(\S{1,64})"
 )
@@ -84,7 +84,7 @@ def find_candidates(texts: Iterable[str]) -> list[str]:
     for text in texts:
         text = text[:MAX_TEXT]
         for position in _NEAR.finditer(text, 0, MAX_TEXT):
-            near.update(dict.fromkeys(_given(position[1][:200])))
+            near.update(dict.fromkeys(_given(position[1][:250])))
             if len(near) > MAX_CANDIDATES:
                 break
         quoted.update(dict.fromkeys(match[1].strip() for match in _QUOTED.finditer(text)))

@@ -242,6 +242,24 @@ def _read_files(reader: Reader) -> list[tuple[str, bool]]:
     return [(name, not nothing) for name, nothing in zip(names, empty, strict=True)]
 
 
+def _read_header(reader: Reader) -> tuple[_Streams, list[tuple[str, bool]]]:
+    """The streams, and the files with whether they have content."""
+    info, files = _Streams(), []
+    while reader.left and (kind := reader.u8()) != _END:
+        if kind == _MAIN:
+            info = _read_streams(reader)
+        elif kind == _FILES:
+            files = _read_files(reader)
+        elif kind == _ARCHIVE:
+            while reader.u8() != _END:
+                reader.skip(_number(reader))
+        elif kind == _ADDITIONAL:
+            _read_streams(reader)
+        else:
+            raise Malformed(f"property {kind} in the header")
+    return info, files
+
+
 class _Archive:
     """One archive being read; the password is looked for when the first locked folder comes."""
 
@@ -282,19 +300,29 @@ class _Archive:
             return self._unpack(folder, packed, b"")
         if not self.searched:
             self.searched = True
-            self.password = self.context.passwords.opens(lambda word: self._opens(folder, packed, word))
+            self.password = self.context.passwords.opens(
+                lambda word: self._opens(info, number, packed, word, is_header=is_header)
+            )
             if self.password is not None:
                 self.context.opened_with(self.item.path, self.password)
         if self.password is None:
             raise _Locked("header" if is_header else "")
         return self._unpack(folder, packed, self.password.encode("utf-16-le"))
 
-    def _opens(self, folder: _Folder, packed: bytes, password: str) -> bool:
+    def _opens(self, info: _Streams, number: int, packed: bytes, password: str, *, is_header: bool) -> bool:
+        """Whether the folder comes out whole: by its check sum, its files', or as a header that can be read."""
+        folder = info.folders[number]
         try:
             plain = self._unpack(folder, packed, password.encode("utf-16-le"))
+            if folder.crc is not None:
+                return zlib.crc32(plain) == folder.crc
+            if is_header:
+                return plain[:1] == bytes((_ENCODED,)) or bool(_read_header(Reader(plain, 1))[1])
         except (streams.Torn, Malformed):
             return False
-        return folder.crc is None or zlib.crc32(plain) == folder.crc
+        first = sum(info.counts[:number])
+        known = zip(info.sizes[first : first + 1], info.crcs[first : first + 1], strict=False)
+        return all(crc is None or zlib.crc32(plain[:size]) == crc for size, crc in known)
 
     def _unpack(self, folder: _Folder, packed: bytes, key: bytes) -> bytes:
         data, given = packed, len(packed)
@@ -376,19 +404,7 @@ def unpack(item: Item, context: Context) -> Iterator[Child]:
     except _Locked:
         context.find(FindingKind.ENCRYPTED, item.path, "even the names are encrypted")
         return
-    info, files = _Streams(), []
-    while reader is not None and reader.left and (kind := reader.u8()) != _END:
-        if kind == _MAIN:
-            info = _read_streams(reader)
-        elif kind == _FILES:
-            files = _read_files(reader)
-        elif kind == _ARCHIVE:
-            while reader.u8() != _END:
-                reader.skip(_number(reader))
-        elif kind == _ADDITIONAL:
-            _read_streams(reader)
-        else:
-            raise Malformed(f"property {kind} in the header")
+    info, files = _read_header(reader) if reader is not None else (_Streams(), [])
     yield from _members(archive, info, [name for name, has_content in files if has_content])
 
 

@@ -18,6 +18,8 @@ _CENTRAL: Final = b"PK\x01\x02"
 _END: Final = b"PK\x05\x06"
 _END_OCTETS: Final = 22 + 65_535
 _MAX_ENTRIES: Final = 10_000
+_MAX_MARKS: Final = 20_000
+"""So many local headers are looked at, whatever they turn out to be."""
 _UNKNOWN32: Final = 0xFFFFFFFF
 _ENCRYPTED, _DESCRIPTOR, _UTF8 = 0x1, 0x8, 0x800
 STORED, DEFLATE, DEFLATE64, BZIP2, LZMA, ZSTD, XZ, _AES = 0, 8, 9, 12, 14, 93, 95, 99
@@ -59,8 +61,9 @@ def entries(data: bytes) -> list[Entry]:
     listed = _listed(data)
     spans = sorted((entry.offset, end_of(data, entry)) for entry in listed)
     found = list(listed)
-    position, span = 0, 0
-    while (position := data.find(_LOCAL, position)) >= 0 and len(found) < _MAX_ENTRIES:
+    position, span, marks = 0, 0, 0
+    while (position := data.find(_LOCAL, position)) >= 0 and len(found) < _MAX_ENTRIES and marks < _MAX_MARKS:
+        marks += 1
         while span < len(spans) and spans[span][1] <= position:
             span += 1
         if span < len(spans) and spans[span][0] <= position:

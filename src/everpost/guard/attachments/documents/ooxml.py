@@ -17,18 +17,15 @@ from everpost.guard.attachments.filetypes import FileType, decode_text
 from everpost.guard.attachments.model import FindingKind
 
 _MAX_XML: Final = 16 * 1024 * 1024
-_RELATION: Final = re.compile(r"<(?:\w+:)?Relationship\b([^>]{1,8000})>", re.IGNORECASE)
-_ATTRIBUTE: Final = re.compile(r"(\w+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)')")
-_INSTRUCTION: Final = re.compile(
-    r"<w:instrText\b[^>]*>([^<]*)</w:instrText>|<w:fldSimple\b[^>]*?w:instr\s*=\s*\"([^\"]*)\"|<w:fldChar\b[^>]*?w:fldCharType=\"(begin)\""
-)
+_MAX_TAG: Final = 8192
+# A tag reaches to the next "<": in XML none stands within one, so that every search is done in one pass.
+_RELATION: Final = re.compile(r"<(?:\w+:)?Relationship\b([^<]*)", re.IGNORECASE)
+_ATTRIBUTE: Final = re.compile(r"([\w:]+)\s*=\s*(?:\"([^\"<]*)\"|'([^'<]*)')")
+_INSTRUCTION: Final = re.compile(r"<w:(instrText|fldSimple|fldChar)\b([^<>]*)>?([^<]*)")
 _DDE: Final = re.compile(r"\bDDE(?:AUTO)?\b", re.IGNORECASE)
-_DDE_LINK: Final = re.compile(
-    r"<ddeLink\b[^>]*ddeService\s*=\s*\"([^\"]*)\"[^>]*ddeTopic\s*=\s*\"([^\"]*)\"|<ddeLink\b", re.IGNORECASE
-)
-_AUTO_NAME: Final = re.compile(
-    r"<definedName\b[^>]*name\s*=\s*\"(?:_xlnm\.)?(auto_?open\w*|auto_?close\w*)\"", re.IGNORECASE
-)
+_DDE_LINK: Final = re.compile(r"<ddeLink\b([^<]*)", re.IGNORECASE)
+_DEFINED_NAME: Final = re.compile(r"<definedName\b([^<]*)", re.IGNORECASE)
+_AUTO_NAME: Final = re.compile(r"(?:_xlnm\.)?(?:auto_?open|auto_?close)", re.IGNORECASE)
 _EXTERNAL: Final = {
     "attachedtemplate": FindingKind.TEMPLATE_INJECTION,
     "frame": FindingKind.TEMPLATE_INJECTION,
@@ -67,7 +64,7 @@ def unpack(item: Item, context: Context) -> Iterator[Child]:
 
 def _inspect_relations(text: str, part: str, item: Item, context: Context) -> None:
     for match in _RELATION.finditer(text):
-        values = {name.lower(): html.unescape(one or other) for name, one, other in _ATTRIBUTE.findall(match[1])}
+        values = _attributes(match[1])
         kind = values.get("type", "").rsplit("/", 1)[-1].lower()
         target = values.get("target", "").strip()
         outside = values.get("targetmode", "").lower() == "external" or target.lower().startswith(("mhtml:", "\\\\"))
@@ -89,26 +86,34 @@ def _inspect_markup(text: str, part: str, item: Item, context: Context) -> None:
             if _DDE.search(instruction):
                 context.find(FindingKind.DDE, item.path, f"a field that starts a program: {instruction.strip()[:200]}")
     for match in _DDE_LINK.finditer(text):
-        context.find(FindingKind.DDE, item.path, f"a link to a program: {match[1] or ''} {match[2] or ''}".rstrip())
-    auto = _AUTO_NAME.search(text)
-    if auto:
-        context.find(FindingKind.AUTO_MACRO, item.path, f"the name {auto[1]} runs a macro sheet")
+        link = _attributes(match[1])
+        shown = f"{link.get('ddeservice', '')} {link.get('ddetopic', '')}".strip()
+        context.find(FindingKind.DDE, item.path, f"a link to a program: {shown[:200]}")
+    for match in _DEFINED_NAME.finditer(text):
+        name = _attributes(match[1]).get("name", "")
+        if _AUTO_NAME.match(name):
+            context.find(FindingKind.AUTO_MACRO, item.path, f"the name {name[:80]} runs a macro sheet")
     if item.type is FileType.OPENDOCUMENT:
         _inspect_opendocument(text, part, item, context)
+
+
+def _attributes(tag: str) -> dict[str, str]:
+    """The attributes of a tag, with their names in small letters."""
+    found = _ATTRIBUTE.findall(tag[:_MAX_TAG])
+    return {name.lower(): html.unescape(one or other) for name, one, other in found}
 
 
 def _instructions(text: str) -> Iterator[str]:
     """The instructions of fields, which may be cut into many runs."""
     parts: list[str] = []
     for match in _INSTRUCTION.finditer(text):
-        if match[3]:
-            if parts:
-                yield "".join(parts)
+        if match[1] == "instrText":
+            parts.append(html.unescape(match[3]))
+        elif match[1] == "fldSimple":
+            yield _attributes(match[2]).get("w:instr", "")
+        elif "begin" in match[2] and parts:
+            yield "".join(parts)
             parts = []
-        elif match[2]:
-            yield html.unescape(match[2])
-        else:
-            parts.append(html.unescape(match[1]))
     if parts:
         yield "".join(parts)
 

@@ -32,14 +32,14 @@ _DATA_URL: Final = re.compile(
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]{512,}={0,2}")
 _JOINED: Final = re.compile(r"[\"'`]\s*[+,]\s*[\"'`]|\\r|\\n|\\\s*\n")
 _SCRIPT: Final = re.compile(r"<(?:\w+:)?script\b", re.IGNORECASE)
-_HANDLER: Final = re.compile(r"<[^>]{1,2000}?\son\w{3,30}\s*=\s*[\"']", re.IGNORECASE)
+_HANDLER: Final = re.compile(r"<[^<>]*\son\w{3,30}\s*=\s*[\"']", re.IGNORECASE)
 _SCRIPT_LINK: Final = re.compile(
     r"(?:href|src|action|formaction|data)\s*=\s*[\"']?\s*(?:javascript|vbscript)\s*:", re.IGNORECASE
 )
 _FOREIGN: Final = re.compile(r"<(?:\w+:)?foreignObject\b|<(?:iframe|embed|object)\b", re.IGNORECASE)
-_PASSWORD: Final = re.compile(r"<input\b[^>]{0,400}\btype\s*=\s*[\"']?password", re.IGNORECASE)
+_PASSWORD: Final = re.compile(r"<input\b[^<>]{0,400}\btype\s*=\s*[\"']?password", re.IGNORECASE)
 _REFRESH: Final = re.compile(
-    r"<meta\b[^>]{0,200}http-equiv\s*=\s*[\"']?refresh|\blocation(?:\.href|\.replace\s*\(|\.assign\s*\()?\s*=?\s*[\"'(]",
+    r"<meta\b[^<>]{0,200}http-equiv\s*=\s*[\"']?refresh|\blocation(?:\.href|\.replace\s*\(|\.assign\s*\()?\s*=?\s*[\"'(]",
     re.IGNORECASE,
 )
 _HARMLESS: Final = frozenset((FileType.UNKNOWN, FileType.TEXT, FileType.FONT, FileType.MEDIA, FileType.EMPTY))

@@ -16,6 +16,7 @@ from everpost.guard.attachments.context import Child, Context, Item
 from everpost.guard.attachments.model import FindingKind
 
 _STREAM: Final = re.compile(rb"stream(?:\r\n|\n|\r)")
+_LENGTH: Final = re.compile(rb"/Length\s+(\d{1,9})(?!\s+\d+\s+R)")
 _ESCAPE: Final = re.compile(rb"#([0-9a-fA-F]{2})")
 _NAME: Final = re.compile(rb"/[^\s/<>\[\](){}%]{1,127}")
 _STRING: Final = rb"\s*(?:\(((?:[^()\\]|\\.){0,400})|<([0-9a-fA-F\s]{2,400})>)"
@@ -64,9 +65,17 @@ def _streams(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         opening = data.rfind(b"obj", max(position, match.start() - _MAX_DICTIONARY), match.start())
         dictionary = _plain(data[opening if opening >= 0 else max(position, match.start() - 1024) : match.start()])
         stop = data.find(b"endstream", match.end())
-        stop = len(data) if stop < 0 else stop
+        stop = _trimmed(data, match.end(), len(data) if stop < 0 else stop, dictionary)
         yield match.end(), stop, dictionary
         position = stop
+
+
+def _trimmed(data: bytes, start: int, stop: int, dictionary: bytes) -> int:
+    """The end as /Length has it where that is near; else before the line end that belongs to `endstream`."""
+    length = _LENGTH.search(dictionary)
+    if length and 0 <= stop - start - int(length[1]) <= 4:
+        return start + int(length[1])
+    return stop - (data[stop - 1 : stop] == b"\n") - (data[stop - 2 : stop] == b"\r\n")
 
 
 def _is_script(dictionary: bytes) -> bool:
@@ -146,7 +155,7 @@ def _inspect(text: bytes, item: Item, context: Context) -> None:
 
 def _file_names(text: bytes) -> Iterator[str]:
     for match in re.finditer(rb"/Filespec\b", text):
-        found = _FILE_NAME.search(text, max(0, text.rfind(b"<<", 0, match.start())), match.end() + 600)
+        found = _FILE_NAME.search(text, max(0, match.start() - 400), match.end() + 600)
         if found:
             yield _string(found)
 

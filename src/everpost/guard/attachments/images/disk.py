@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
@@ -17,9 +16,23 @@ _NO_BLOCK: Final = 0xFFFFFFFF
 _MAX_PARTITIONS: Final = 16
 _MAX_CARVED: Final = 50
 _CARVED_OCTETS: Final = 4 * 1024 * 1024
-_MARKS: Final = re.compile(
-    rb"MZ|L\0\0\0\x01\x14\x02\0|PK\x03\x04|\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1|%PDF-|Rar!\x1a\x07|7z\xbc\xaf\x27\x1c|MSCF\0\0\0\0|"
-    rb"\x7fELF|ITSF|\{\\rt|\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d|<(?i:html|script|!doctype html|hta:)"
+_MARKS: Final = (
+    b"MZ",
+    b"L\0\0\0\x01\x14\x02\0",
+    b"PK\x03\x04",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1",
+    b"%PDF-",
+    b"Rar!\x1a\x07",
+    b"7z\xbc\xaf\x27\x1c",
+    b"MSCF\0\0\0\0",
+    b"\x7fELF",
+    b"ITSF",
+    b"{\\rt",
+    b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d",
+    b"<html",
+    b"<script",
+    b"<!DOCTYPE html",
+    b"<!doctype html",
 )
 _FILE_SYSTEMS: Final = frozenset((FileType.FAT, FileType.NTFS, FileType.ISO, FileType.UDF))
 
@@ -85,20 +98,20 @@ def _table(data: bytes) -> Iterator[tuple[int, int]]:
 
 def carve(item: Item, context: Context) -> Iterator[Child]:
     """Files that begin at a sector, up to the next one: for file systems that are not read here."""
-    places = [
-        match.start()
-        for match in _MARKS.finditer(item.data)
-        if match.start() % _SECTOR == 0 and match.start() and _is_sound(item.data, match.start())
-    ][: _MAX_CARVED + 1]
+    data = item.data
+    places: list[int] = []
+    for start in range(_SECTOR, len(data), _SECTOR):
+        if data.startswith(_MARKS, start) and len(places) <= _MAX_CARVED and _is_sound(data, start):
+            places.append(start)
     context.find(
         FindingKind.NOT_UNPACKED,
         item.path,
         f"its file system is not read here; {len(places[:_MAX_CARVED])} files were found by their first octets",
     )
-    for start, stop in zip(places[:_MAX_CARVED], [*places[1:], len(item.data)], strict=False):
-        data = item.data[start : min(stop, start + _CARVED_OCTETS)]
-        context.budget.take(len(data))
-        yield Child(f"octet {start}", data)
+    for start, stop in zip(places[:_MAX_CARVED], [*places[1:], len(data)], strict=False):
+        content = data[start : min(stop, start + _CARVED_OCTETS)]
+        context.budget.take(len(content))
+        yield Child(f"octet {start}", content)
 
 
 def _is_sound(data: bytes, start: int) -> bool:
