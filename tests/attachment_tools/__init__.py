@@ -16,7 +16,7 @@ from everpost.guard.attachments import Attachment, FindingKind, Inspection, Limi
 
 EXE = b"MZ" + b"\0" * 58 + (64).to_bytes(4, "little") + b"PE\0\0" + b"L\x01" + b"\0" * 200
 """As much of a program as makes it one for everyone who looks."""
-OPC = ("[Content_Types].xml", b"<Types/>")
+OPC = ("[Content_Types].xml", b'<Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>')
 
 
 def look(data: bytes, name: str = "file", declared: str = "", texts: Sequence[str] = (), **limits: float) -> Inspection:

@@ -8,6 +8,7 @@ import io
 import lzma
 import struct
 import tarfile
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 
 import pytest
@@ -18,7 +19,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
 from cryptography.x509.oid import NameOID
-from datetime import UTC, datetime, timedelta
 
 from attachment_tools import (
     EXE,

@@ -142,7 +142,6 @@ def inspect_type(name: str, declared: str, kind: FileType) -> Iterator[tuple[Fin
     if family.startswith(("image/", "audio/", "video/")) and kind not in PICTURES | {
         FileType.MEDIA,
         FileType.SVG,
-        FileType.PDF,
     }:
         yield FindingKind.TYPE_MISMATCH, f"declared as {shown(family[:60])}, but the content is {kind}"
     elif family == "text/plain" and kind in PROGRAMS:

@@ -18,7 +18,7 @@ MAX_DICTIONARY: Final = 64 * 1024 * 1024
 _FEED: Final = 64 * 1024
 
 
-class Torn(Exception):
+class Torn(Malformed):
     """The stream ends early or is damaged; `data` is what came before."""
 
     def __init__(self, data: bytes, why: str) -> None:

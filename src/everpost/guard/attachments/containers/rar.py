@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final, TypeVar
 
 from everpost.guard.attachments.binary import Malformed
+from everpost.guard.attachments.budget import Refused
 from everpost.guard.attachments.context import Child, Context, Item
 from everpost.guard.attachments.model import FindingKind
 
@@ -30,6 +31,10 @@ def unpack(item: Item, context: Context) -> Iterator[Child]:
     timer.start()
     try:
         yield from _members(item, context, token)
+    except rars.UnsupportedRarFeature as error:
+        raise Refused(FindingKind.NOT_UNPACKED, str(error)) from error
+    except rars.Error as error:
+        raise Malformed(str(error)) from error
     finally:
         timer.cancel()
 

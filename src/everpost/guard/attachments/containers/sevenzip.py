@@ -318,7 +318,7 @@ class _Archive:
                 return zlib.crc32(plain) == folder.crc
             if is_header:
                 return plain[:1] == bytes((_ENCODED,)) or bool(_read_header(Reader(plain, 1))[1])
-        except (streams.Torn, Malformed):
+        except Malformed:
             return False
         first = sum(info.counts[:number])
         known = zip(info.sizes[first : first + 1], info.crcs[first : first + 1], strict=False)
