@@ -1,0 +1,1 @@
+"""Readers of documents: what in them runs, fetches, or carries another file."""

@@ -1,0 +1,1 @@
+"""Readers of messages within messages: TNEF, attached and saved messages, S/MIME."""
