@@ -15,16 +15,30 @@ MAX_TEXTS: Final = 50  # texts, and as many pictures, of one message
 MAX_PICTURE: Final = 20 * 1024 * 1024
 _TEXT_TYPES: Final = frozenset({"text/plain", "text/calendar", "text/enriched", "text/markdown"})
 _HTML_TYPES: Final = frozenset({"text/html", "application/xhtml+xml"})
+_SHOWN: Final = _TEXT_TYPES | _HTML_TYPES
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """What a message carries besides its text: a name and a type as they were written, and the octets."""
+
+    name: str
+    type: str
+    data: bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """Subject, texts and HTML of the message and of messages inside it, and its pictures."""
+    """Subject, texts and HTML of the message and of messages inside it, its pictures, and its files.
+
+    What cannot be read as a text or a page here is a file; so is a text that has a name.
+    """
 
     subject: str
     texts: tuple[str, ...]
     htmls: tuple[str, ...]
     pictures: tuple[bytes, ...]
+    files: tuple[File, ...]
 
 
 def read_contents(data: bytes, header: Header) -> Contents:
@@ -32,6 +46,7 @@ def read_contents(data: bytes, header: Header) -> Contents:
     texts: list[str] = []
     htmls: list[str] = []
     pictures: list[bytes] = []
+    files: list[File] = []
     for part in _leaves(scan(data, header, descend_messages=True)):
         if part.type in _TEXT_TYPES and len(texts) < MAX_TEXTS:
             texts.append(decode_text(data, part, limit=MAX_TEXT)[0])
@@ -39,8 +54,10 @@ def read_contents(data: bytes, header: Header) -> Contents:
             htmls.append(decode_text(data, part, limit=MAX_TEXT)[0])
         elif part.type.startswith("image/") and len(pictures) < MAX_TEXTS:
             pictures.append(decode_body(data, part, limit=MAX_PICTURE))
+        if part.filename or part.type not in _SHOWN:
+            files.append(File(part.filename or "", part.type, decode_body(data, part)))
     subject = header.last("subject")
-    return Contents(as_text(subject.raw) if subject else "", tuple(texts), tuple(htmls), tuple(pictures))
+    return Contents(as_text(subject.raw) if subject else "", tuple(texts), tuple(htmls), tuple(pictures), tuple(files))
 
 
 def _leaves(part: Part) -> Iterator[Part]:

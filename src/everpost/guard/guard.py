@@ -11,6 +11,7 @@ from everpost.guard.case import Case
 from everpost.guard.copies import Cuts, added_fields, cuts_of
 from everpost.guard.model import Phase, Verdict, Way
 from everpost.guard.pipeline import Pipeline, Step
+from everpost.guard.steps.attachments import Attachments
 from everpost.guard.steps.author import Author
 from everpost.guard.steps.greeting import BlockList, BlockLists, Greeting
 from everpost.guard.steps.links import Links
@@ -25,7 +26,8 @@ _INBOUND = frozenset({Way.INBOUND})
 class GuardSettings:
     """`hostname` is our name in Authentication-Results; `sender_s` bounds, in seconds, what is asked of the DNS for
     one message; `trusted_sealers` are forwarders whose ARC seals are believed; `own_hosts` are where our
-    own pages are; `content_s` bounds, in seconds, each look at what a message says.
+    own pages are; `content_s` bounds, in seconds, each look at what a message says,
+    `files_s` the look into its files.
     """
 
     hostname: str
@@ -34,6 +36,7 @@ class GuardSettings:
     block_lists: tuple[BlockList, ...] = ()
     own_hosts: frozenset[str] = frozenset()
     content_s: float = 10.0
+    files_s: float = 2.0
     policy: Policy = field(default_factory=Policy)
 
 
@@ -81,6 +84,7 @@ def make_steps(settings: GuardSettings, resolver: Resolver) -> list[Step]:
         Step("sender", Phase.MESSAGE, Sender(resolver, check), settings.sender_s + 2.0, ways=_INBOUND),
         Step("reading", Phase.MESSAGE, Reading(), settings.content_s),
         Step("links", Phase.MESSAGE, Links(settings.own_hosts), settings.content_s, after=("reading",)),
+        Step("attachments", Phase.MESSAGE, Attachments(settings.files_s), settings.content_s, after=("reading",)),
         Step("author", Phase.MESSAGE, Author(), 1.0, after=("sender",), ways=_INBOUND),
     ]
     if settings.block_lists:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
+from everpost.guard.attachments.model import FindingKind
 from everpost.guard.links.model import LinkFindingKind
 from everpost.guard.model import Group, Judgement, SignalKind
 
@@ -108,6 +109,178 @@ HELO_BARE: Final = _kind(
 LISTED: Final = _kind(
     "network.listed", Group.NETWORK, 4.0, Judgement.SPAM, "The client's address stands on a block list of the DNS."
 )
+
+# ------------------------------------------------------------------ what it carries
+
+ATTACHMENT_KINDS: Final = {
+    FindingKind.EXECUTABLE: _kind(
+        "file.executable", Group.PAYLOAD, 5.0, Judgement.MALWARE, "A file is a program, by its content or its name."
+    ),
+    FindingKind.SCRIPT: _kind(
+        "file.script", Group.PAYLOAD, 4.0, Judgement.MALWARE, "A file is a script that runs when it is opened."
+    ),
+    FindingKind.DISK_IMAGE: _kind(
+        "file.disk-image",
+        Group.PAYLOAD,
+        2.5,
+        Judgement.MALWARE,
+        "A file is a disk image, which hides where its contents came from.",
+    ),
+    FindingKind.LNK: _kind("file.lnk", Group.PAYLOAD, 5.0, Judgement.MALWARE, "A file is a Windows shortcut."),
+    FindingKind.DOUBLE_EXTENSION: _kind(
+        "file.double-extension",
+        Group.PAYLOAD,
+        4.0,
+        Judgement.MALWARE,
+        "A file's name looks like a document, but is opened as something else.",
+    ),
+    FindingKind.RIGHT_TO_LEFT_NAME: _kind(
+        "file.right-to-left-name",
+        Group.PAYLOAD,
+        5.0,
+        Judgement.MALWARE,
+        "A file's name turns its reading direction to hide how it ends.",
+    ),
+    FindingKind.HIDDEN_CHARACTERS: _kind(
+        "file.hidden-characters",
+        Group.PAYLOAD,
+        2.0,
+        Judgement.MALWARE,
+        "There are invisible characters in a file's name.",
+    ),
+    FindingKind.PADDED_NAME: _kind(
+        "file.padded-name", Group.PAYLOAD, 3.0, Judgement.MALWARE, "Blanks push the end of a file's name out of sight."
+    ),
+    FindingKind.TYPE_MISMATCH: _kind(
+        "file.type-mismatch",
+        Group.PAYLOAD,
+        1.0,
+        Judgement.MALWARE,
+        "A file is something else than its name or its declared type says.",
+    ),
+    FindingKind.ENCRYPTED: _kind(
+        "file.encrypted", Group.PAYLOAD, 0.8, Judgement.MALWARE, "A file cannot be looked into: it is encrypted."
+    ),
+    FindingKind.PASSWORD_IN_TEXT: _kind(
+        "file.password-in-text",
+        Group.PAYLOAD,
+        2.0,
+        Judgement.MALWARE,
+        "The password of an encrypted file stands in the message.",
+    ),
+    FindingKind.APPENDED_DATA: _kind(
+        "file.appended-data", Group.PAYLOAD, 0.5, Judgement.MALWARE, "Something is appended to a file behind its end."
+    ),
+    FindingKind.HIDDEN_MEMBER: _kind(
+        "file.hidden-member",
+        Group.PAYLOAD,
+        1.5,
+        Judgement.MALWARE,
+        "A container has members that ordinary programs do not show.",
+    ),
+    FindingKind.TNEF: _kind(
+        "file.tnef",
+        Group.PAYLOAD,
+        0.0,
+        Judgement.MALWARE,
+        "A file is in Outlook's own format; what it holds is looked at.",
+    ),
+    FindingKind.SMIME: _kind(
+        "file.smime",
+        Group.PAYLOAD,
+        0.0,
+        Judgement.MALWARE,
+        "A file is an S/MIME container; what it holds is looked at where it is not encrypted.",
+    ),
+    FindingKind.MACRO: _kind("file.macro", Group.PAYLOAD, 1.0, Judgement.MALWARE, "A document has macros."),
+    FindingKind.AUTO_MACRO: _kind(
+        "file.auto-macro", Group.PAYLOAD, 4.0, Judgement.MALWARE, "A document has macros that run by themselves."
+    ),
+    FindingKind.DDE: _kind(
+        "file.dde", Group.PAYLOAD, 4.0, Judgement.MALWARE, "A document starts a program through DDE."
+    ),
+    FindingKind.TEMPLATE_INJECTION: _kind(
+        "file.template-injection",
+        Group.PAYLOAD,
+        4.0,
+        Judgement.MALWARE,
+        "A document loads a template from elsewhere when it is opened.",
+    ),
+    FindingKind.EMBEDDED_OBJECT: _kind(
+        "file.embedded-object", Group.PAYLOAD, 1.0, Judgement.MALWARE, "A document has another file embedded."
+    ),
+    FindingKind.EQUATION_EDITOR: _kind(
+        "file.equation-editor",
+        Group.PAYLOAD,
+        5.0,
+        Judgement.MALWARE,
+        "A document calls the old equation editor, which is known for its defects.",
+    ),
+    FindingKind.ONENOTE_EMBEDDED: _kind(
+        "file.onenote-embedded", Group.PAYLOAD, 3.0, Judgement.MALWARE, "A OneNote notebook has files embedded."
+    ),
+    FindingKind.PDF_JAVASCRIPT: _kind(
+        "file.pdf-javascript", Group.PAYLOAD, 1.0, Judgement.MALWARE, "A PDF has JavaScript."
+    ),
+    FindingKind.PDF_LAUNCH: _kind("file.pdf-launch", Group.PAYLOAD, 5.0, Judgement.MALWARE, "A PDF starts a program."),
+    FindingKind.PDF_OPEN_ACTION: _kind(
+        "file.pdf-open-action", Group.PAYLOAD, 0.3, Judgement.MALWARE, "A PDF does something when it is opened."
+    ),
+    FindingKind.PDF_EMBEDDED_FILE: _kind(
+        "file.pdf-embedded-file", Group.PAYLOAD, 0.3, Judgement.MALWARE, "A PDF has files embedded; they are looked at."
+    ),
+    FindingKind.HTML_SMUGGLING: _kind(
+        "file.html-smuggling",
+        Group.PAYLOAD,
+        5.0,
+        Judgement.MALWARE,
+        "A page puts a file together by script when it is opened.",
+    ),
+    FindingKind.HTML_SCRIPT: _kind(
+        "file.html-script", Group.PAYLOAD, 1.0, Judgement.MALWARE, "An attached page has scripts."
+    ),
+    FindingKind.SVG_SCRIPT: _kind("file.svg-script", Group.PAYLOAD, 4.0, Judgement.MALWARE, "A picture has scripts."),
+    FindingKind.XML_ENTITY: _kind(
+        "file.xml-entity", Group.PAYLOAD, 2.0, Judgement.MALWARE, "A document defines entities of its own."
+    ),
+    FindingKind.LNK_COMMAND: _kind(
+        "file.lnk-command", Group.PAYLOAD, 5.0, Judgement.MALWARE, "A shortcut starts a command."
+    ),
+    FindingKind.BOMB: _kind(
+        "file.bomb", Group.PAYLOAD, 5.0, Judgement.MALWARE, "A container would unpack to far more than it is."
+    ),
+    FindingKind.TOO_DEEP: _kind(
+        "file.too-deep",
+        Group.PAYLOAD,
+        2.0,
+        Judgement.MALWARE,
+        "There are more containers within containers than are unpacked.",
+    ),
+    FindingKind.TOO_LARGE: _kind(
+        "file.too-large", Group.PAYLOAD, 0.3, Judgement.MALWARE, "There is more inside than is looked at."
+    ),
+    FindingKind.TOO_MANY: _kind(
+        "file.too-many", Group.PAYLOAD, 0.3, Judgement.MALWARE, "There are more files inside than are looked at."
+    ),
+    FindingKind.OUT_OF_TIME: _kind(
+        "file.out-of-time", Group.PAYLOAD, 0.5, Judgement.MALWARE, "Looking into the files took longer than it may."
+    ),
+    FindingKind.DAMAGED: _kind(
+        "file.damaged",
+        Group.PAYLOAD,
+        0.5,
+        Judgement.MALWARE,
+        "A file is damaged, and could not be looked at as a whole.",
+    ),
+    FindingKind.NOT_UNPACKED: _kind(
+        "file.not-unpacked",
+        Group.PAYLOAD,
+        0.5,
+        Judgement.MALWARE,
+        "A file is a container of a kind that is not unpacked.",
+    ),
+}
+"""What each finding of `guard.attachments` is worth."""
 
 # ------------------------------------------------------------------ links
 

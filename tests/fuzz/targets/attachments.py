@@ -60,7 +60,8 @@ SEEDS: list[bytes] = [
     b"{\\rtf1{\\object{\\*\\objdata 0105000002000000080000005061636b616765000000000000000000040000004d5a9000}}}",
     b"%PDF-1.7\n1 0 obj<</OpenAction<</S/JavaScript/JS(x)>>/Type/Filespec/F(a.exe)>>\n"
     b"2 0 obj<</Type/EmbeddedFile/Filter[/ASCIIHexDecode/ASCII85Decode]/Length 9>>stream\n4d5a9000>\nendstream",
-    b'<html><script>var a="TVqQAAMAAAAEAAAA"+"//8AALgA";new Blob([atob(a)])</script><a href="data:a/b;base64,TVqQAAMAAAA=">',
+    b'<html><script>var a="TVqQAAMAAAAEAAAA"+"//8AALgA";new Blob([atob(a)])</script>'
+    b'<a href="data:a/b;base64,TVqQAAMAAAA=">',
     b'<svg xmlns="http://www.w3.org/2000/svg"><script>x</script></svg>',
     b"From: a@example.org\r\nTo: b@example.org\r\n\r\nbegin 644 a.exe\n#35H0\n`\nend\n",
     bytes.fromhex(

@@ -432,7 +432,7 @@ def _old_tar(head: bytes) -> bool:
     if len(head) < 512 or not head[0] or head[148:156].strip(b"\0 01234567"):
         return False
     digits = head[148:156].strip(b"\0 ")
-    return bool(digits) and int(digits, 8) == sum(head[:148]) + 256 + sum(head[156:512])
+    return digits.isdigit() and int(digits, 8) == sum(head[:148]) + 256 + sum(head[156:512])
 
 
 def _cms(head: bytes) -> FileType | None:

@@ -36,6 +36,7 @@ _DAMAGE: Final = (
     lzma.LZMAError,
     MemoryError,
     OverflowError,
+    RecursionError,  # olefile follows a directory that leads back to itself
 )
 INTERNAL: Final = "our reader failed"
 """How the evidence begins where an error was not foreseen: worth a report to the makers."""
@@ -85,6 +86,8 @@ class _Walk:
         except Exhausted as limit:
             self._given_up = True
             self._context.find(limit.kind, shown(name), limit.evidence)
+        except Exception as error:  # noqa: BLE001 (typing and naming are ours; a defect there must not lose the message)
+            self._context.find(FindingKind.DAMAGED, shown(name), f"{INTERNAL}: {type(error).__name__}: {error}"[:300])
 
     def _visit(self, name: str, declared: str, data: bytes, place: _Place) -> None:
         if not self._given_up:

@@ -57,10 +57,9 @@ def unpack(item: Item, context: Context) -> Iterator[Child]:
         context.find(FindingKind.DAMAGED, item.path, f"read as far as it goes: {error}")
     for number, one in enumerate(attached, start=1):
         name = one.long_name or one.title or f"attachment {number}"
-        for data in (one.data, one.embedded):
-            if data:
-                context.budget.take(len(data))
-                yield Child(name, data)
+        for data in filter(None, (one.data, one.embedded)) if one.data or one.embedded else (b"",):
+            context.budget.take(len(data))
+            yield Child(name, data)
 
 
 def _attributes(data: bytes) -> Iterator[tuple[int, int, bytes]]:
