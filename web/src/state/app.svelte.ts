@@ -149,8 +149,8 @@ export class Desk {
     const { list, mail } = this;
     if (list.selected.size > 0) return [...list.selected].map((id) => mail.emails.get(id)).filter((email) => email !== undefined);
     const open = route.place.thread;
-    const index = open === null ? list.cursor : list.indexOfThread(open);
-    const email = list.email(index);
+    // A conversation may stay open after its row has left the list: then its newest email stands for it.
+    const email = open === null ? list.email(list.cursor) : (list.email(list.indexOfThread(open)) ?? mail.ofThread(open).at(-1));
     return email === undefined ? [] : [email];
   }
 
