@@ -75,7 +75,7 @@ NOBODY_VOUCHES: Final = _kind(
     "Neither SPF nor DKIM says anything in favour of this message.",
 )  # fmt: skip
 OWN_DOMAIN: Final = _kind(
-    "sender.own-domain", Group.IDENTITY, 4.0, Judgement.PHISHING,
+    "sender.own-domain", Group.IDENTITY, 3.0, Judgement.PHISHING,
     "A stranger writes under an address of one of our own domains, and nothing vouches for it.",
 )  # fmt: skip
 NAME_IS_ADDRESS: Final = _kind(
@@ -117,7 +117,7 @@ ATTACHMENT_KINDS: Final = {
         "file.executable", Group.PAYLOAD, 5.0, Judgement.MALWARE, "A file is a program, by its content or its name."
     ),
     FindingKind.SCRIPT: _kind(
-        "file.script", Group.PAYLOAD, 4.0, Judgement.MALWARE, "A file is a script that runs when it is opened."
+        "file.script", Group.PAYLOAD, 3.0, Judgement.MALWARE, "A file is a script that runs when it is opened."
     ),
     FindingKind.DISK_IMAGE: _kind(
         "file.disk-image",
@@ -324,7 +324,7 @@ LINK_KINDS: Final = {
     LinkFindingKind.LOOKALIKE: _kind(
         "link.lookalike",
         Group.LINKS,
-        4.0,
+        2.0,
         Judgement.PHISHING,
         "A link's domain resembles one of ours or a well-known one.",
     ),
