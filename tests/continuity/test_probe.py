@@ -140,7 +140,11 @@ async def test_the_monitor_detects_activates_and_notices_the_return(
         assert time.monotonic() - began < 5
         assert await fetch(database, "SELECT cause FROM activation") == [("detected",)]
         assert isinstance(routes.table, RouteTable)
-        assert len(routes.table.activations) == 1
+
+        async def is_known() -> bool:
+            return len(routes.table.activations) == 1  # read again once the transaction has committed
+
+        await until(is_known)
         primary.start()
 
         async def told() -> bool:
