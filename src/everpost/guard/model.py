@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 MAX_EVIDENCE: Final = 300  # characters of what strangers contributed to one signal
+MAX_EACH: Final = 3  # signals of one kind that a step gives
 
 
 class Phase(enum.StrEnum):
@@ -87,6 +89,17 @@ def signal(kind: SignalKind, evidence: str, *, weight: float | None = None) -> S
     """A signal of this kind, of its usual weight unless the step knows better. Evidence is cut and made printable."""
     shown = "".join(letter if letter.isprintable() else " " for letter in evidence[:MAX_EVIDENCE])
     return Signal(kind.name, kind.weight if weight is None else weight, shown)
+
+
+def signals_of(found: Iterable[tuple[SignalKind, str]]) -> Iterator[Signal]:
+    """Signals of kinds with their evidence, at most `MAX_EACH` of one kind. Only the first of a kind counts: many of
+    them weigh no more than one.
+    """
+    seen: dict[str, int] = {}
+    for kind, evidence in found:
+        count = seen[kind.name] = seen.get(kind.name, 0) + 1
+        if count <= MAX_EACH:
+            yield signal(kind, evidence, weight=None if count == 1 else 0.0)
 
 
 class Verdict(msgspec.Struct, frozen=True):

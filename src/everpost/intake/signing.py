@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import datetime
 from typing import Final
 
 import structlog
@@ -59,7 +58,7 @@ class Signer:
                 hasher.update(chunk)
         message = SignedHeader(bytes(head), submission.scanned.header)
         body = hasher.finish()[None]
-        return b"".join(dkim_signature(message, body, key, now=_at(submission)) for key in keys)
+        return b"".join(dkim_signature(message, body, key, now=submission.received_at) for key in keys)
 
     async def _chunks(self, submission: Submission) -> AsyncIterator[bytes]:
         if submission.content is not None:
@@ -70,10 +69,6 @@ class Signer:
         else:
             for chunk in submission.blob.open_chunks():
                 yield chunk
-
-
-def _at(submission: Submission) -> datetime:
-    return submission.received_at
 
 
 def _goes_out(submission: Submission) -> bool:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable
 
 from everpost.guard import kinds
-from everpost.guard.attachments import Attachment, Finding, Limits, inspect
+from everpost.guard.attachments import Attachment, Limits, inspect
 from everpost.guard.case import Case
 from everpost.guard.contents import Contents
-from everpost.guard.model import Signal, signal
-
-_EACH: Final = 3  # signals of one kind
+from everpost.guard.model import Signal, signals_of
 
 
 class Attachments:
@@ -34,14 +31,5 @@ class Attachments:
 
 def _look(contents: Contents, limits: Limits) -> tuple[Signal, ...]:
     files = [Attachment(file.name, file.type, file.data) for file in contents.files]
-    return tuple(attachment_signals(inspect(files, (contents.subject, *contents.texts), limits).findings))
-
-
-def attachment_signals(findings: Iterable[Finding]) -> Iterator[Signal]:
-    """At most a few of each kind; only the first counts, so that many files of a kind weigh no more than one."""
-    seen: dict[str, int] = {}
-    for finding in findings:
-        kind = kinds.ATTACHMENT_KINDS[finding.kind]
-        count = seen[kind.name] = seen.get(kind.name, 0) + 1
-        if count <= _EACH:
-            yield signal(kind, f"{finding.path}: {finding.evidence}", weight=None if count == 1 else 0.0)
+    findings = inspect(files, (contents.subject, *contents.texts), limits).findings
+    return tuple(signals_of((kinds.ATTACHMENT_KINDS[each.kind], f"{each.path}: {each.evidence}") for each in findings))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 from everpost.guard import kinds
@@ -13,13 +13,11 @@ from everpost.guard.contents import Contents
 from everpost.guard.links.find import find_links
 from everpost.guard.links.findings import LinkContext, judge_links
 from everpost.guard.links.lookalike import Protected, ProtectedDomain, ProtectedKind, brands
-from everpost.guard.links.model import LinkFinding
 from everpost.guard.links.qr import find_qr
-from everpost.guard.model import Signal, signal
+from everpost.guard.model import Signal, signals_of
 from everpost.guard.steps.reading import BESIDE
 
 _ORGANISATIONS: Final = 200  # whose protected domains are kept
-_EACH: Final = 3  # signals of one kind
 
 
 class Links:
@@ -53,14 +51,5 @@ class Links:
 def _look(contents: Contents, context: LinkContext) -> tuple[Signal, ...]:
     codes = find_qr(contents.pictures).payloads if contents.pictures else ()
     found = find_links((contents.subject, *contents.texts), contents.htmls, qr_payloads=codes)
-    return tuple(link_signals(judge_links(found.links, context, truncated=found.truncated)))
-
-
-def link_signals(findings: Iterable[LinkFinding]) -> Iterator[Signal]:
-    """At most a few of each kind; only the first counts, so that many links of a kind weigh no more than one."""
-    seen: dict[str, int] = {}
-    for finding in findings:
-        kind = kinds.LINK_KINDS[finding.kind]
-        count = seen[kind.name] = seen.get(kind.name, 0) + 1
-        if count <= _EACH:
-            yield signal(kind, finding.evidence, weight=None if count == 1 else 0.0)
+    findings = judge_links(found.links, context, truncated=found.truncated)
+    return tuple(signals_of((kinds.LINK_KINDS[each.kind], each.evidence) for each in findings))
