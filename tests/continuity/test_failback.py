@@ -497,6 +497,28 @@ async def test_isolation_stops_a_failback_before_its_next_step(world: World) -> 
     assert await world.state() == "compromised"
 
 
+@pytest.mark.parametrize("isolate", [False, True], ids=["stopped", "isolated"])
+async def test_what_a_stopped_failback_had_released_is_held_again(world: World, isolate: bool) -> None:
+    world.node.primary_at(world.organisation, 9)  # nobody answers there
+    await world.down()
+    await world.receive("one", "two")
+    run_id = await world.begin()
+    running = asyncio.create_task(world.runner().run(world.organisation.id, run_id))
+
+    async def refused() -> bool:
+        return await fetchval(world.database, "SELECT count(*) FROM delivery WHERE last_reply <> ''") == 2
+
+    await until(refused, 20)
+    if isolate:
+        await world.continuity.isolate(world.organisation.id, world.organisation.primary_id, "admin", "odd")
+    else:
+        assert await world.continuity.stop_failback(world.organisation.id, run_id, "admin", "wait")
+    async with asyncio.timeout(20):
+        assert await running is RunState.STOPPED
+    reason = "compromised" if isolate else "activated"
+    assert await fetch(world.database, "SELECT status, hold_reason FROM delivery") == [("held", reason)] * 2
+
+
 async def test_pause_and_go_on_and_resume_finds_it(world: World) -> None:
     await world.down()
     await world.receive("one")

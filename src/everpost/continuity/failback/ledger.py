@@ -162,8 +162,14 @@ class MailboxLedger:
     # ------------------------------------------------------------------ inbound mail
 
     async def release_inbound(self, limit: int) -> int:
-        """Give held deliveries back to the queue and note them, in one transaction; returns how many."""
+        """Give held deliveries back to the queue and note them, in one transaction; returns how many.
+
+        Raises `Stopped`. Who stops the failback waits for this, or this sees it: nothing is released behind its back.
+        """
         async with self._database.transaction() as connection:
+            state = await connection.fetchval(_SQL["share_run"], self.run.organisation_id, self.run.id)
+            if state != RunState.RUNNING:
+                raise Stopped
             return len(await connection.fetch(_SQL["release_inbound"], *self._key, limit))
 
     async def inbound(self) -> list[Inbound]:

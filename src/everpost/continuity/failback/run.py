@@ -327,7 +327,8 @@ class FailbackRunner:
     async def connect(
         self, ledger: MailboxLedger, primary: Primary, connector: ImapConnector
     ) -> tuple[ImapSession, RemoteMailbox]:
-        """Open the primary's side of a mailbox. Raises `ImapFailure`, `ImapRefusal`, `Waits`."""
+        """Open the primary's side of a mailbox. Raises `ImapFailure`, `ImapRefusal`, `Waits`, `Stopped`."""
+        await ledger.check_running()
         if ledger.mailbox.address is None:
             raise Waits("the mailbox has no default address to log in with")
         login = connector.login(Address.parse(ledger.mailbox.address))

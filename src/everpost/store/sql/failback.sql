@@ -53,6 +53,10 @@ WHERE f.organisation_id = $1 ORDER BY f.started_at DESC LIMIT 100;
 -- name: lock_run
 SELECT state, activation_id FROM failback WHERE organisation_id = $1 AND id = $2 FOR UPDATE;
 
+-- name: share_run
+-- Its state cannot change before this transaction ends.
+SELECT state FROM failback WHERE organisation_id = $1 AND id = $2 FOR SHARE;
+
 -- name: run_state
 SELECT state FROM failback WHERE organisation_id = $1 AND id = $2;
 
