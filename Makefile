@@ -60,7 +60,8 @@ dev: setup web ## the service on local ports, started anew whenever a source fil
 crash: setup ## the long crash soak (KILLS=200)
 	@EVERPOST_TEST_KILLS=$(KILLS) $(BIN)/python -m pytest -s -m crash tests/crash $(ARGS)
 
-bench: setup peers ## measure beside Postfix and Dovecot (ARGS=--quick, ARGS=--help)
+bench: setup ## measure beside Postfix, rspamd and Dovecot (ARGS=--quick, ARGS=--help)
+	@scripts/install-peers rspamd unbound
 	@$(BIN)/python -m bench $(ARGS)
 
 lock: setup ## renew the lock files

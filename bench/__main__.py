@@ -21,9 +21,10 @@ from bench import ROOT, plot, results
 from bench.installation import Everpost
 from bench.results import Suite
 from bench.sides import PostfixDovecot, Side
-from bench.suites import ALONE, COMPARED, NOTES, Options, alone, compare
+from bench.suites import ALONE, COMPARED, GUARDED, NOTES, Options, alone, compare
 from bench.tools import PeerFailed, PeerMissing, Sink, require
-from bench.world import World
+from bench.world import NAMES, World
+from peers.unbound import Unbound
 
 _FOLDER = ROOT / "build" / "bench"
 _console = Console()
@@ -34,7 +35,7 @@ _console = Console()
     "--suite",
     "suites",
     multiple=True,
-    type=click.Choice((*COMPARED, *ALONE, "all")),
+    type=click.Choice((*COMPARED, *GUARDED, *ALONE, "all")),
     help="May be repeated. Default: flood, mix and paced.",
 )
 @click.option("--messages", type=click.IntRange(20, 10_000_000), help="In each load. Default: 8000.")
@@ -80,14 +81,14 @@ def main(
         options = replace(options, messages=300, mailboxes=20, stored=(1_000, 5_000, 20_000), queued=2_000, idle=200)
     if messages:
         options = replace(options, messages=messages)
-    wanted = (*COMPARED, *ALONE) if "all" in suites else suites or COMPARED
+    wanted = (*COMPARED, *GUARDED, *ALONE) if "all" in suites else suites or COMPARED
     try:
         require("smtp-source", "smtp-sink")
         _warn()
         _run(tuple(dict.fromkeys(wanted)), side, options)
     except PeerMissing as error:
         raise click.ClickException(
-            f"{error}; the Debian packages are postfix, dovecot-imapd and dovecot-lmtpd"
+            f"{error}; the Debian packages are postfix, dovecot-imapd, dovecot-lmtpd, rspamd and unbound"
         ) from None
     except (PeerFailed, OSError, ExceptionGroup) as error:
         raise click.ClickException(_reason(error)) from error
@@ -96,16 +97,12 @@ def main(
 
 
 def _run(wanted: tuple[str, ...], side: str | None, options: Options) -> None:
-    compared = tuple(suite for suite in COMPARED if suite in wanted)
     fresh: dict[str, Suite] = {}
-    if compared:
-        figures: dict[str, dict[str, dict[str, float]]] = {}
-        if side != "everpost":
-            figures["peer"] = _side(PostfixDovecot, compared, options)
-        if side != "peer":
-            figures["everpost"] = _side(_everpost(options), compared, options)
-        for suite in compared:
-            fresh[suite] = results.pairs(*(figures.get(name, {}).get(suite, {}) for name in ("everpost", "peer")))
+    if compared := tuple(suite for suite in COMPARED if suite in wanted):
+        fresh |= _compare(compared, side, options)
+    if guarded := tuple(suite for suite in GUARDED if suite in wanted):
+        with contextlib.closing(Unbound(NAMES)) as names:
+            fresh |= _compare(guarded, side, options, names.address)
     for suite in ALONE:
         if suite in wanted and side != "peer":
             with _status() as say:
@@ -115,16 +112,27 @@ def _run(wanted: tuple[str, ...], side: str | None, options: Options) -> None:
         _write(fresh)
 
 
+def _compare(suites: tuple[str, ...], side: str | None, options: Options, name_server: str = "") -> dict[str, Suite]:
+    """Both sides, one after the other."""
+    figures: dict[str, dict[str, dict[str, float]]] = {}
+    if side != "everpost":
+        figures["peer"] = _side(lambda world, port: PostfixDovecot(world, port, name_server), suites, options)
+    if side != "peer":
+        figures["everpost"] = _side(
+            lambda world, port: Everpost(world, port, options.workers, name_server), suites, options
+        )
+    return {
+        suite: results.pairs(*(figures.get(name, {}).get(suite, {}) for name in ("everpost", "peer")))
+        for suite in suites
+    }
+
+
 def _side(make: Callable[[World, int], Side], suites: tuple[str, ...], options: Options) -> dict[str, dict[str, float]]:
     world = options.world()
     with _status() as say, Sink() as sink:
         say("starting")
         with contextlib.closing(make(world, sink.port)) as side:
             return compare(side, sink, world, suites, options, say)
-
-
-def _everpost(options: Options) -> Callable[[World, int], Side]:
-    return lambda world, port: Everpost(world, port, options.workers)
 
 
 def _write(fresh: dict[str, Suite]) -> None:

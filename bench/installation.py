@@ -40,6 +40,12 @@ listen_tls = []
 
 [web]
 listen = ["127.0.0.1:{web}"]
+
+[guard]
+enabled = {guarded}
+
+[queue]
+resolver = [{resolver}]
 """
 _READY_S, _END_S = 90, 30
 
@@ -67,18 +73,20 @@ class Sql:
 
 
 class Everpost:
-    """An installation of its own in a temporary folder, whose only primary is the sink."""
+    """An installation of its own in a temporary folder, whose only primary is the sink. Its guard is on where there is
+    a name server (address:port) for it.
+    """
 
     name = "Everpost"
 
-    def __init__(self, world: World, sink_port: int, workers: int = 0) -> None:
+    def __init__(self, world: World, sink_port: int, workers: int = 0, name_server: str = "") -> None:
         self._workdir = Workdir("everpost")
         self.folder = self._workdir.path
         self.smtp_port, self.web_port = free_port(), free_port()
         self._group: Group | None = None
         self._sql: Sql | None = None
         try:
-            self._set_up(workers)
+            self._set_up(workers, name_server)
             self._fill(world, sink_port)
             self._start()
             self._sql = Sql(EmbeddedPostgres(self.folder / "data" / "database").dsn)
@@ -87,11 +95,12 @@ class Everpost:
             self.close()
             raise
 
-    def _set_up(self, workers: int) -> None:
+    def _set_up(self, workers: int, name_server: str) -> None:
         self.command("init", "--data-dir", str(self.folder / "data"), "--hostname", f"mx.{DOMAIN}")
         text = _CONFIG.format(
-            domain=DOMAIN, folder=self.folder, workers=workers, smtp=self.smtp_port, web=self.web_port
-        )
+            domain=DOMAIN, folder=self.folder, workers=workers, smtp=self.smtp_port, web=self.web_port,
+            guarded="true" if name_server else "false", resolver=f'"{name_server}"' if name_server else "",
+        )  # fmt: skip
         self._config.write_text(text, encoding="utf-8")
 
     def _start(self) -> None:

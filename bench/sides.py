@@ -10,6 +10,7 @@ from bench.world import DOMAIN, World
 from peers.certificates import Authority, Certificate
 from peers.dovecot import Dovecot
 from peers.postfix import Postfix
+from peers.rspamd import Rspamd
 
 
 class Side(Protocol):
@@ -51,11 +52,18 @@ class PostfixDovecot:
 
     name = "Postfix + Dovecot"
 
-    def __init__(self, world: World, sink_port: int, parameters: dict[str, str] | None = None) -> None:
+    def __init__(self, world: World, sink_port: int, name_server: str = "") -> None:
+        """With a name server (address:port), rspamd looks at each message before it is queued."""
         self._world = world
         self._dovecot = Dovecot(extra=_DOVECOT)
+        self._filter: Rspamd | None = None
         try:
-            self._start(world, sink_port, parameters or {})
+            parameters = {}
+            if name_server:
+                self.name = "Postfix + rspamd + Dovecot"
+                self._filter = Rspamd(name_server)
+                parameters = {"smtpd_milters": f"inet:127.0.0.1:{self._filter.port}"}
+            self._start(world, sink_port, parameters)
         except BaseException:
             self.close()
             raise
@@ -84,7 +92,8 @@ class PostfixDovecot:
 
     @property
     def roots(self) -> list[int]:
-        return [self._postfix.group.pid, self._dovecot.group.pid]
+        roots = [self._postfix.group.pid, self._dovecot.group.pid]
+        return roots + ([self._filter.pid] if self._filter else [])
 
     def stored(self) -> int:
         mail = self._dovecot.directory / "mail"
@@ -105,6 +114,8 @@ class PostfixDovecot:
         if hasattr(self, "_postfix"):
             self._postfix.close()
         self._dovecot.close()
+        if self._filter:
+            self._filter.close()
 
 
 def _files(folder: Path) -> int:

@@ -23,11 +23,14 @@ from bench.tools import PeerFailed, Sink, smtp_source
 from bench.world import SUFFIX, World, big
 
 COMPARED = ("flood", "mix", "paced")
+GUARDED = ("guarded", "guarded_mix")
 ALONE = ("growth", "held", "memory", "jmap")
 NOTES = {
     "flood": ("10 kB messages", "Postfix + Dovecot"),
     "mix": ("Sizes mix of an mbox", "Postfix + Dovecot"),
     "paced": ("10 kB at an even rate", "Postfix + Dovecot"),
+    "guarded": ("10 kB messages, looked at", "Postfix + rspamd + Dovecot"),
+    "guarded_mix": ("Sizes mix, looked at", "Postfix + rspamd + Dovecot"),
     "growth": ("More and more stored entries", "with the fewest entries"),
     "held": ("A long queue for others beside", "empty queue"),
     "memory": ("Memory", "before"),
@@ -65,7 +68,7 @@ Say = Callable[[str], None]
 def compare(
     side: Side, sink: Sink, world: World, suites: tuple[str, ...], options: Options, say: Say
 ) -> dict[str, dict[str, float]]:
-    """The suites of `COMPARED` on one side, after some mail to each mailbox that is not measured."""
+    """The suites of `COMPARED` or `GUARDED` on one side, after some mail to each mailbox that is not measured."""
     say(f"{side.name}: warming up")
     measure(side, sink, _driven(world.plain(2 * len(world.mailboxes), _OCTETS, 1), options))
     found: dict[str, dict[str, float]] = {}
@@ -101,7 +104,7 @@ def _paced(side: Side, sink: Sink, world: World, options: Options) -> dict[str, 
     }
 
 
-_COMPARED = {"flood": _flood, "mix": _mix, "paced": _paced}
+_COMPARED = {"flood": _flood, "mix": _mix, "paced": _paced, "guarded": _flood, "guarded_mix": _mix}
 
 
 def _driven(messages: list[Outgoing], options: Options) -> Callable[[int], Outcome]:

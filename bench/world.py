@@ -11,10 +11,13 @@ from pathlib import Path
 
 from bench.driver import Outgoing
 from everpost.app.demo.mailgen import Person, from_mbox, generate
+from everpost.app.demo.nameserver import RECORDS
 
 DOMAIN = "example.org"
 SUFFIX = f".desk@{DOMAIN}"  # smtp-source puts a running number before it
 ALIASES_AT_MOST = 20_000
+NAMES = (*RECORDS, ("client.example.com", "A", "127.0.0.1"))
+"""Records of the DNS: the load comes from where its domains say."""
 _WORDS = (
     *("mail", "queue", "message", "server", "delivery", "folder", "report", "meeting", "invoice", "project", "weather"),
     *("morning", "question", "answer", "contract", "machine", "account", "customer", "number", "letter", "network"),

@@ -247,6 +247,17 @@ class Guard(Section, frozen=True):
         tuple[str, ...],
         doc("DNS lists of bad client addresses to ask (RFC 5782).", example='["zen.example.net"]'),
     ] = ()
+    blocked_links: Annotated[
+        tuple[str, ...],
+        doc(
+            "Files with addresses and domains that no link may lead to: URLhaus or other CSV (.csv), MISP (.json), "
+            "hosts files (.hosts), or one entry a line. Read again when they change.",
+            example='["/var/lib/everpost/urlhaus.csv"]',
+        ),
+    ] = ()
+    allowed_links: Annotated[
+        tuple[str, ...], doc("Files of the same kinds with addresses and domains of which nothing is said.")
+    ] = ()
     suspicious_score: Annotated[float, doc("From this score on a message is suspicious.", ge=0.1, le=100)] = 3.0
     bad_score: Annotated[
         float, doc("From this score on it is spam, or phishing, by what points to it most.", ge=0.1, le=100)

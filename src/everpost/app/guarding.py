@@ -1,7 +1,10 @@
-"""The guard of a worker, put together from the configuration."""
+"""The guard of a worker, put together from the configuration, with what else looks at links."""
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from everpost.app import metrics
@@ -9,22 +12,65 @@ from everpost.app.assembly import make_resolver
 from everpost.app.config import Config
 from everpost.auth.patience import PatientResolver
 from everpost.auth.resolver import CachingResolver, DnsResolver
+from everpost.directory.resolve import Directory
 from everpost.guard.guard import Guard, GuardSettings, make_steps
+from everpost.guard.links.addresses import ClickAddresses, click_key
+from everpost.guard.links.clicked import ClickOutcome
+from everpost.guard.links.findings import LinkContext
+from everpost.guard.links.lists import LinkLists
 from everpost.guard.model import Verdict
 from everpost.guard.steps.greeting import BlockList
+from everpost.guard.steps.links import Links
 from everpost.guard.verdict import Policy
+from everpost.serve.web.clicks import ClickServices
+
+LISTS_S = 30.0
+"""Pause between two looks at whether a list has changed."""
 
 
-def make_guard(config: Config) -> Guard:
+@dataclass(frozen=True, slots=True)
+class Guarding:
+    """What of the guard a worker runs: the guard itself where it is on, the page of clicked links in any case, since
+    messages with such links have been delivered before.
+    """
+
+    guard: Guard | None
+    clicks: ClickServices
+    lists: LinkLists
+
+    async def keep_lists(self) -> None:
+        """Read the lists, and again when they have changed, until it is cancelled."""
+        while self.lists.wanted:
+            await asyncio.to_thread(self.lists.look)
+            metrics.GUARD_LISTS_UNREADABLE.set(len(self.lists.problems))
+            await asyncio.sleep(LISTS_S)
+
+
+def make_guarding(config: Config, directory: Directory) -> Guarding:
     """All its steps, asking the configured DNS servers."""
     guard = config.guard
+    lists = LinkLists.of(map(Path, guard.blocked_links), map(Path, guard.allowed_links))
+    own_hosts = frozenset({urlsplit(config.base_url).hostname or ""})
+    links = Links(own_hosts, lists)
+    policy = Policy(guard.suspicious_score, guard.bad_score)
+    key = click_key(config.load_master_key().derived("clicks"))
     settings = GuardSettings(
         config.hostname, guard.sender_s, frozenset(each.lower() for each in guard.trusted_sealers),
         tuple(BlockList(zone.strip(".").lower()) for zone in guard.block_lists),
-        frozenset({urlsplit(config.base_url).hostname or ""}), policy=Policy(guard.suspicious_score, guard.bad_score),
+        own_hosts, ClickAddresses(config.base_url.rstrip("/"), key, own_hosts), lists, policy=policy,
     )  # fmt: skip
+
+    async def context(organisation_id: int) -> LinkContext:
+        return links.context(await directory.domains_of(organisation_id))
+
+    clicks = ClickServices({key.number: key}, policy, context, _count_click)
+    return Guarding(_make_guard(config, settings, links) if guard.enabled else None, clicks, lists)
+
+
+def _make_guard(config: Config, settings: GuardSettings, links: Links) -> Guard:
     resolver = CachingResolver(PatientResolver(DnsResolver(make_resolver(config))))
-    return Guard(settings, make_steps(settings, resolver), on_fault=_count_fault, on_verdict=_count_verdict)
+    steps = make_steps(settings, resolver, links)
+    return Guard(settings, steps, on_fault=_count_fault, on_verdict=_count_verdict)
 
 
 def _count_fault(step: str) -> None:
@@ -33,3 +79,7 @@ def _count_fault(step: str) -> None:
 
 def _count_verdict(verdict: Verdict) -> None:
     metrics.VERDICTS.labels(verdict.judgement, verdict.disposition).inc()
+
+
+def _count_click(outcome: ClickOutcome) -> None:
+    metrics.CLICKS.labels(outcome).inc()

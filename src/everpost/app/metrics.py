@@ -70,9 +70,16 @@ FOLLOW_ROUNDS = Counter(
 VERDICTS = Counter(
     "everpost_verdicts", "Messages that the guard has judged.", ["judgement", "disposition"], registry=REGISTRY
 )
+CLICKS = Counter(
+    "everpost_clicks", "Links of delivery copies that were opened, by what came of it.", ["outcome"], registry=REGISTRY
+)
 GUARD_FAULTS = Counter(
     "everpost_guard_faults", "Steps of the guard that failed or were not done in time.", ["step"], registry=REGISTRY
 )
+GUARD_LISTS_UNREADABLE = Gauge(
+    "everpost_guard_lists_unreadable", "Lists of links that cannot be read now.", registry=REGISTRY,
+    multiprocess_mode="livemax",
+)  # fmt: skip
 ALERTS_OPEN = Gauge(
     "everpost_alert_calls_open", "Contacts that are still owed an alert.", registry=REGISTRY,
     multiprocess_mode="livemostrecent",

@@ -17,7 +17,7 @@ from everpost.app.assembly import Ground, make_ground, make_intake, make_router,
 from everpost.app.child import run_child
 from everpost.app.config import Config, Listener, parse_endpoint
 from everpost.app.console import make_api
-from everpost.app.guarding import make_guard
+from everpost.app.guarding import make_guarding
 from everpost.app.refresh import Refresher, Repeater
 from everpost.app.tls import server_context
 from everpost.continuity import snapshot
@@ -68,6 +68,7 @@ class Worker:
         self._relays = RelayTable(database)
         self._queue = self._make_queue(ground, keys)
         self._intake = make_intake(ground, self._queue, run)
+        self._guarding = make_guarding(config, self._ground.directory)
         self._listeners = list(self._make_listeners())
         self._api = make_api(ground, self._intake)
         self._web = self._make_web()
@@ -101,8 +102,9 @@ class Worker:
         smtp = self._config.smtp
         settings = SmtpdSettings(self._config.hostname, self._config.spool_folder)
         gate = Gatekeeper(self._ground.directory, self._ground.routes, self._identity, self._relays)
-        guard = make_guard(self._config) if self._config.guard.enabled else None
-        receiver = Receiver(settings, self._intake, self._ground.directory, metrics.ACCEPT_SECONDS.observe, guard)
+        receiver = Receiver(
+            settings, self._intake, self._ground.directory, metrics.ACCEPT_SECONDS.observe, self._guarding.guard
+        )
         wanted: list[tuple[Role, Listener, tuple[str, ...], bool]] = [
             (Role.MX, smtp.mx, smtp.mx.listen, False),
             (Role.SMARTHOST, smtp.smarthost, smtp.smarthost.listen, False),
@@ -128,6 +130,7 @@ class Worker:
         services = WebServices(
             self._database, ground.standby, ground.directory, ground.routes, self._intake, self._identity,
             self._config.spool_folder, Sessions(self._database), Throttle(), self._make_remote(),
+            self._guarding.clicks,
         )  # fmt: skip
         web = self._config.web
         pair = self._config.certificate(web) if web.tls else None
@@ -167,7 +170,7 @@ class Worker:
         }
         runs = [
             self._heart.run(), self._switches.run(), self._people.run(), self._lanes.run(),
-            self._database.listen(channels), self._measure(),
+            self._database.listen(channels), self._measure(), self._guarding.keep_lists(),
         ]  # fmt: skip
         if sockets:
             runs.append(self._web.serve(sockets))

@@ -43,6 +43,42 @@ class Forwarding(enum.StrEnum):
     ANYWHERE = "anywhere"
 
 
+class LinkRewriting(enum.StrEnum):
+    """In which delivery copies links are replaced by addresses of ours that judge again when they are clicked."""
+
+    KEEP = "keep"  # in none
+    UNSIGNED = "unsigned"  # in those that carry no DKIM signature, which a change would break
+    ALL = "all"  # never below S/MIME or PGP
+
+
+class Banner(enum.StrEnum):
+    """Which delivery copies of an organisation's mail from outside get a word on top."""
+
+    NONE = "none"
+    SUSPICIOUS = "suspicious"  # those that were not judged clean
+    EXTERNAL = "external"  # all
+
+
+class Language(enum.StrEnum):
+    """What an organisation's people read."""
+
+    EN = "en"
+    DE = "de"
+    FR = "fr"
+
+
+@dataclass(frozen=True, slots=True)
+class CopyPolicy:
+    """How delivery copies of an organisation's mail may differ from the original."""
+
+    links: LinkRewriting = LinkRewriting.KEEP
+    banner: Banner = Banner.NONE
+    language: Language = Language.EN
+
+
+AS_IT_CAME = CopyPolicy()
+
+
 @dataclass(frozen=True, slots=True)
 class Share:
     """A mailbox that somebody may use besides their own."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 
-from everpost.directory.model import Forwarding
+from everpost.directory.model import AS_IT_CAME, CopyPolicy, Forwarding
 from everpost.directory.primary import PrimarySettings
 
 IpNetwork = IPv4Network | IPv6Network
@@ -25,6 +25,7 @@ class OrganisationRecord:
     display_name: str
     signing_public: bytes
     forwarding: Forwarding = Forwarding.INSIDE
+    copies: CopyPolicy = AS_IT_CAME
 
 
 @dataclass(frozen=True, slots=True)

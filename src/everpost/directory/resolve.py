@@ -8,7 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from everpost.directory.model import (
+    Banner,
+    CopyPolicy,
     JournalAddress,
+    Language,
+    LinkRewriting,
     MailboxTarget,
     OutsideTarget,
     Place,
@@ -95,12 +99,13 @@ class Directory:
         self._mailboxes: _Cache[tuple[int, int], Place] = _Cache()
         self._shares: _Cache[tuple[int, int], tuple[Share, ...]] = _Cache()
         self._own: _Cache[int, frozenset[str]] = _Cache()
+        self._copies: _Cache[int, CopyPolicy] = _Cache()
         self._epoch = 0
 
     def forget(self) -> None:
         """The directory has changed."""
         self._epoch += 1
-        for cache in (self._answers, self._domains, self._mailboxes, self._shares, self._own):
+        for cache in (self._answers, self._domains, self._mailboxes, self._shares, self._own, self._copies):
             cache.clear()
 
     def cached(self, address: Address) -> Resolution | None:
@@ -138,6 +143,19 @@ class Directory:
         found = frozenset(row["name"] for row in rows)
         if epoch == self._epoch:
             self._own.put(organisation_id, found)
+        return found
+
+    async def copies_of(self, organisation_id: int) -> CopyPolicy:
+        """How its delivery copies may differ from the original. Raises what `store.database.UNAVAILABLE` lists."""
+        known = self._copies.get(organisation_id)
+        if known is not None:
+            return known
+        epoch = self._epoch
+        async with self._database.connection() as connection:
+            row = await connection.fetchrow(_SQL["copy_policy"], organisation_id)
+        found = CopyPolicy(LinkRewriting(row["links"]), Banner(row["banner"]), Language(row["language"]))
+        if epoch == self._epoch:
+            self._copies.put(organisation_id, found)
         return found
 
     async def shared_with(self, organisation_id: int, mailbox_id: int) -> tuple[Share, ...]:

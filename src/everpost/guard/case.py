@@ -8,6 +8,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address
 
 from everpost.auth.check import Authentication
+from everpost.directory.model import AS_IT_CAME, CopyPolicy
 from everpost.guard.contents import Contents
 from everpost.guard.model import Way
 from everpost.mail.address import Address
@@ -18,6 +19,9 @@ from everpost.mail.header import Header
 class Case:
     """One message on its way in or out. `organisation_ids` are those it concerns; `own_domains` theirs, in lower
     case; `open` gives its octets in chunks, from the first, each time it is called.
+
+    `copies` says how delivery copies may differ, where one organisation alone gets them; `message_id` is the number
+    that the message will have, where one was given out before.
 
     `authentication` and `contents` are there once the steps that ask who sends, and that read the message, have run:
     steps that need them say so.
@@ -35,5 +39,7 @@ class Case:
     size: int
     received_at: datetime
     open: Callable[[], Iterable[bytes]]
+    copies: CopyPolicy = AS_IT_CAME
+    message_id: int | None = None
     authentication: Authentication | None = field(default=None)
     contents: Contents | None = field(default=None)

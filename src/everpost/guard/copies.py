@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Final
 
 from everpost.auth.check import Authentication
 from everpost.auth.results import NAME, results_field
 from everpost.guard.model import Judgement, Verdict, Way
+from everpost.mail.edits import Edit, Edits
 from everpost.mail.header import Header
 
 VERDICT: Final = "X-Everpost-Verdict"
 SPAM_FLAG: Final = "X-Spam-Flag"  # what mail servers and programs sort by
 _OURS: Final = frozenset({NAME, VERDICT.lower(), SPAM_FLAG.lower(), "x-spam-status"})
 _FLAGGED: Final = frozenset({Judgement.SPAM, Judgement.PHISHING, Judgement.MALWARE, Judgement.POLICY})
-
-Cuts = tuple[int, ...]
-"""Offsets into the original in pairs: from, to. Ascending, and never overlapping."""
 
 
 def added_fields(verdict: Verdict, authentication: Authentication | None, authserv_id: str) -> bytes:
@@ -32,55 +29,13 @@ def added_fields(verdict: Verdict, authentication: Authentication | None, authse
     return fields
 
 
-def cuts_of(header: Header, way: Way) -> Cuts:
-    """Where in a stranger's message lie fields that only we may write (RFC 8601 §5): readers behind us believe them."""
+def strangers_results(header: Header, way: Way) -> Edits:
+    """Leaves out of a stranger's message the fields that only we may write (RFC 8601 §5): readers behind us believe
+    them.
+    """
     if way is not Way.INBOUND:
         return ()
-    spans = [(field.start, field.end) for field in header.fields if field.key in _OURS]
-    return tuple(offset for span in spans for offset in span)
-
-
-def cut_octets(cuts: Cuts) -> int:
-    """How much shorter a copy is."""
-    return sum(end - start for start, end in _pairs(cuts))
-
-
-def without(data: bytes, cuts: Cuts) -> bytes:
-    """The octets of a copy."""
-    if not cuts:
-        return data
-    kept, position = [], 0
-    for start, end in _pairs(cuts):
-        kept.append(data[position:start])
-        position = end
-    return b"".join((*kept, data[position:]))
-
-
-class Cutter:
-    """As `without`, for octets that come in chunks."""
-
-    def __init__(self, cuts: Cuts) -> None:
-        self._cuts = list(_pairs(cuts))
-        self._position = 0
-
-    def feed(self, chunk: bytes) -> bytes:
-        """What of the next chunk stays."""
-        begun, self._position = self._position, self._position + len(chunk)
-        if not self._cuts:
-            return chunk
-        kept, at = [], begun
-        while self._cuts and self._cuts[0][0] < self._position:
-            start, end = self._cuts[0]
-            kept.append(chunk[at - begun : max(start - begun, at - begun)])
-            at = max(at, min(end, self._position))
-            if end > self._position:
-                break
-            del self._cuts[0]
-        return b"".join((*kept, chunk[at - begun :]))
-
-
-def _pairs(cuts: Cuts) -> Iterable[tuple[int, int]]:
-    return zip(cuts[::2], cuts[1::2], strict=True)
+    return tuple(Edit(field.start, field.end) for field in header.fields if field.key in _OURS)
 
 
 def _folded(line: str, width: int = 76) -> bytes:

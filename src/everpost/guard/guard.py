@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from everpost.auth.check import Authentication, CheckSettings
 from everpost.auth.resolver import Resolver
+from everpost.directory.model import LinkRewriting
+from everpost.guard.banners import banner_of
+from everpost.guard.bodies import BodyChange, body_edits
 from everpost.guard.case import Case
-from everpost.guard.copies import Cuts, added_fields, cuts_of
+from everpost.guard.copies import added_fields, strangers_results
+from everpost.guard.links.addresses import ClickAddresses
+from everpost.guard.links.lists import LinkLists
 from everpost.guard.model import Phase, Verdict, Way
 from everpost.guard.pipeline import Pipeline, Step
 from everpost.guard.steps.attachments import Attachments
 from everpost.guard.steps.author import Author
 from everpost.guard.steps.greeting import BlockList, BlockLists, Greeting
 from everpost.guard.steps.links import Links
-from everpost.guard.steps.reading import Reading
+from everpost.guard.steps.reading import BESIDE, MAX_OCTETS, Reading
 from everpost.guard.steps.sender import Sender
 from everpost.guard.verdict import Policy, judge
+from everpost.mail.edits import Edits, in_order
+from everpost.mail.mime import scan
 
 _INBOUND = frozenset({Way.INBOUND})
 
@@ -27,7 +36,8 @@ class GuardSettings:
     """`hostname` is our name in Authentication-Results; `sender_s` bounds, in seconds, what is asked of the DNS for
     one message; `trusted_sealers` are forwarders whose ARC seals are believed; `own_hosts` are where our
     own pages are; `content_s` bounds, in seconds, each look at what a message says,
-    `files_s` the look into its files.
+    `files_s` the look into its files; `clicks` makes the addresses that stand for links on delivery copies;
+    `link_lists` are addresses to be blocked and allowed.
     """
 
     hostname: str
@@ -35,6 +45,8 @@ class GuardSettings:
     trusted_sealers: frozenset[str] = frozenset()
     block_lists: tuple[BlockList, ...] = ()
     own_hosts: frozenset[str] = frozenset()
+    clicks: ClickAddresses | None = None
+    link_lists: LinkLists = field(default_factory=LinkLists)
     content_s: float = 10.0
     files_s: float = 2.0
     policy: Policy = field(default_factory=Policy)
@@ -47,7 +59,7 @@ class Assessment:
     verdict: Verdict
     authentication: Authentication | None
     added: bytes
-    cuts: Cuts
+    edits: Edits
 
 
 class Guard:
@@ -71,11 +83,36 @@ class Guard:
         verdict = judge(signals, case.way, self._settings.policy)
         self._on_verdict(verdict)
         added = added_fields(verdict, case.authentication, self._settings.hostname) if case.way is Way.INBOUND else b""
-        return Assessment(verdict, case.authentication, added, cuts_of(case.header, case.way))
+        edits = in_order((*strangers_results(case.header, case.way), *await self._body_edits(case, verdict)))
+        return Assessment(verdict, case.authentication, added, edits)
+
+    async def _body_edits(self, case: Case, verdict: Verdict) -> Edits:
+        change = self._body_change(case, verdict)
+        if not change or case.size > MAX_OCTETS:
+            return ()
+        if case.size <= BESIDE:
+            return _edits(case, change)
+        return await asyncio.to_thread(_edits, case, change)
+
+    def _body_change(self, case: Case, verdict: Verdict) -> BodyChange:
+        policy, clicks = case.copies, self._settings.clicks
+        banner = banner_of(verdict, case.way, policy.banner, policy.language)
+        signed = case.header.keyed("dkim-signature") is not None
+        wanted = policy.links is LinkRewriting.ALL or (policy.links is LinkRewriting.UNSIGNED and not signed)
+        if clicks is None or not wanted or case.message_id is None or case.way is not Way.INBOUND:
+            return BodyChange(banner)
+        (organisation,) = case.organisation_ids
+        make = partial(clicks.address, organisation, case.message_id, case.received_at.timestamp())
+        return BodyChange(banner, make)
 
 
-def make_steps(settings: GuardSettings, resolver: Resolver) -> list[Step]:
-    """The steps that these settings ask for."""
+def _edits(case: Case, change: BodyChange) -> Edits:
+    data = b"".join(case.open())
+    return body_edits(data, scan(data, case.header), change)
+
+
+def make_steps(settings: GuardSettings, resolver: Resolver, links: Links | None = None) -> list[Step]:
+    """The steps that these settings ask for. `links`: one that others use as well."""
     check = CheckSettings(
         seconds=settings.sender_s, trusted_sealers=settings.trusted_sealers, receiver=settings.hostname
     )
@@ -83,7 +120,13 @@ def make_steps(settings: GuardSettings, resolver: Resolver) -> list[Step]:
         Step("greeting", Phase.CONNECTION, Greeting(frozenset({settings.hostname.lower()})), 1.0, ways=_INBOUND),
         Step("sender", Phase.MESSAGE, Sender(resolver, check), settings.sender_s + 2.0, ways=_INBOUND),
         Step("reading", Phase.MESSAGE, Reading(), settings.content_s),
-        Step("links", Phase.MESSAGE, Links(settings.own_hosts), settings.content_s, after=("reading",)),
+        Step(
+            "links",
+            Phase.MESSAGE,
+            links or Links(settings.own_hosts, settings.link_lists),
+            settings.content_s,
+            after=("reading",),
+        ),
         Step("attachments", Phase.MESSAGE, Attachments(settings.files_s), settings.content_s, after=("reading",)),
         Step("author", Phase.MESSAGE, Author(), 1.0, after=("sender",), ways=_INBOUND),
     ]

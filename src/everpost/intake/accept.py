@@ -107,6 +107,7 @@ class Intake:
     ) -> None:
         self._database = database
         self._writer = writer
+        self.new_message_id = writer.new_message_id
         self._routes = routes
         self._outlet = outlet
         self._signer = signer

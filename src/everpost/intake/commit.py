@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
 from typing import Any
 
 from everpost.continuity.routes import RouteTable
@@ -18,6 +19,7 @@ from everpost.intake.sorting import Arrival, Mailbox, Sorter
 from everpost.intake.sorting import write as write_filed
 from everpost.intake.submission import BlobReference, Source, Submission
 from everpost.mail import trace
+from everpost.mail.edits import encode_edits
 from everpost.queue.model import (
     Delivery,
     DeliveryKey,
@@ -83,7 +85,7 @@ class NewMessage:
             submission.received_at,
             deliveries,
             submission.content,
-            submission.assessment.cuts if submission.assessment else (),
+            submission.assessment.edits if submission.assessment else (),
         )
 
     def expiry(self, delivery: NewDelivery) -> datetime | None:
@@ -124,7 +126,10 @@ class Writer:
         committed = Committed()
         flat: list[NewMessage] = []
         for submission in batch:
-            messages = [await self._number(submission, share) for share in plan(submission, table)]
+            messages = [
+                await self._number(submission, share, submission.message_id if first else None)
+                for first, share in zip(chain((True,), repeat(False)), plan(submission, table), strict=False)
+            ]
             committed.messages.append(messages)
             flat.extend(messages)
         _lease(flat, lease_room)
@@ -140,9 +145,14 @@ class Writer:
         await insert(connection, batch_rows)
         return committed
 
-    async def _number(self, submission: Submission, share: Share) -> NewMessage:
+    async def new_message_id(self) -> int:
+        """One that no message has."""
+        await self._ids.reserve(1)
+        return self._ids.take()
+
+    async def _number(self, submission: Submission, share: Share, given: int | None) -> NewMessage:
         await self._ids.reserve(2)
-        message_id = self._ids.take()
+        message_id = given or self._ids.take()
         blob = submission.blob
         if isinstance(blob, BlobReference) and blob.organisation_id == share.organisation_id:
             blob_id = blob.blob_id
@@ -289,12 +299,11 @@ def _message_row(message: NewMessage) -> tuple[Any, ...]:
     )
 
 
-def _guard_columns(assessment: Assessment | None) -> tuple[str | None, bytes | None, str | None]:
-    """Judgement, verdict, cuts; nothing of mail that the guard has not seen."""
+def _guard_columns(assessment: Assessment | None) -> tuple[str | None, bytes | None, bytes | None]:
+    """Judgement, verdict, edits; nothing of mail that the guard has not seen."""
     if assessment is None:
         return UNSEEN
-    cuts = " ".join(map(str, assessment.cuts)) or None
-    return assessment.verdict.judgement, encode_verdict(assessment.verdict), cuts
+    return assessment.verdict.judgement, encode_verdict(assessment.verdict), encode_edits(assessment.edits)
 
 
 async def _give_threads(connection: Connection, messages: list[NewMessage]) -> None:

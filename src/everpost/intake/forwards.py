@@ -17,10 +17,10 @@ from everpost.crypto.keys import KeyProblem
 from everpost.crypto.sealed_blob import DamagedBlob
 from everpost.directory.model import Forwarding, Place, Resolution
 from everpost.directory.resolve import Directory
-from everpost.guard.copies import without
 from everpost.intake.accept import Intake, IntakeUnavailable
 from everpost.intake.submission import Client, Owner, Receipt, RoutedRecipient, Source, Submission
 from everpost.mail.address import Address, AddressError
+from everpost.mail.edits import decode_edits, edited
 from everpost.mail.envelope import Body, Recipient, Sender
 from everpost.mail.header import parse_header
 from everpost.standby.drafts import seal_content
@@ -135,7 +135,12 @@ class Forwarder:
         if refusal is not None:
             raise _Refused(refusal)
         return await self._copy(
-            row, passed_on(without(content, row["cuts"] or ()), row["trace"], own[0]), own[0], place, to, resolution
+            row,
+            passed_on(edited(content, decode_edits(row["edits"])), row["trace"], own[0]),
+            own[0],
+            place,
+            to,
+            resolution,
         )
 
     async def _copy(

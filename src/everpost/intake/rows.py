@@ -13,7 +13,7 @@ from everpost.store.sql import load
 _SQL = load("intake")
 _BLOB, _MESSAGE, _DELIVERY, _ENTRY, _AUDIT = 6, 24, 19, 11, 7
 UNSEEN = (None, None, None)
-"""Judgement, verdict and cuts of a message that the guard has not seen."""
+"""Judgement, verdict and edits of a message that the guard has not seen."""
 
 Row = tuple[Any, ...]
 

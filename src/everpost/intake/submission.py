@@ -91,6 +91,7 @@ class Submission:
     journal: JournalCopy | None = None
     assessment: Assessment | None = None
     signature: bytes = b""  # DKIM-Signature fields of ours
+    message_id: int | None = None  # one that has been given out already, for the first organisation's message
 
 
 @dataclass(frozen=True, slots=True)

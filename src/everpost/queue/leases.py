@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from everpost.mail.address import Address
+from everpost.mail.edits import decode_edits
 from everpost.mail.envelope import Body, Notify, Recipient, Ret, Sender
 from everpost.queue.model import Delivery, DeliveryKey, Kind, ReadyMessage, Status
 from everpost.queue.outcome import Verdict
@@ -122,5 +123,5 @@ def _ready(row: Any, deliveries: list[Any]) -> ReadyMessage:
         row["size"],
         row["received_at"],
         tuple(_delivery(delivery, row["received_at"]) for delivery in deliveries),
-        cuts=tuple(row["cuts"] or ()),
+        edits=decode_edits(row["edits"]),
     )

@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass
 from datetime import datetime
 
-from everpost.guard.copies import Cuts
+from everpost.mail.edits import Edits
 from everpost.mail.envelope import Notify, Recipient, Sender
 
 
@@ -104,8 +104,8 @@ class Report(enum.StrEnum):
 class ReadyMessage:
     """A message some of whose deliveries are leased to this worker, with all that sending it takes.
 
-    `content` is None where the blob has to be read first. `trace` goes on top of what is sent, `cuts` are
-    left out of it.
+    `content` is None where the blob has to be read first. `trace` goes on top of what is sent, `edits` are
+    made in it.
     """
 
     organisation_id: int
@@ -117,7 +117,7 @@ class ReadyMessage:
     received_at: datetime
     deliveries: tuple[Delivery, ...]
     content: bytes | None = None
-    cuts: Cuts = ()
+    edits: Edits = ()
 
 
 def primary_lane(primary_id: int) -> str:

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from everpost.guard.model import Verdict, decode_verdict
+from everpost.queue.clicks import TracedClick, clicks_of
 from everpost.store.database import Connection
 from everpost.store.ids import encode_id
 from everpost.store.sql import load
@@ -104,6 +105,7 @@ class Trace:
     entries: tuple[TracedEntry, ...]
     deliveries: tuple[TracedDelivery, ...]
     events: tuple[TracedEvent, ...]
+    clicks: tuple[TracedClick, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +155,8 @@ async def read_trace(connection: Connection, organisation_id: int, message_id: i
         TracedEvent(**dict(row))
         for row in await connection.fetch(_SQL["events_of_message"], *key, encode_id(message_id))
     )
-    return Trace(message, entries, deliveries, events)
+    clicks = await clicks_of(connection, organisation_id, message_id)
+    return Trace(message, entries, deliveries, events, clicks)
 
 
 async def find_by_header_id(

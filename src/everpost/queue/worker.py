@@ -18,7 +18,7 @@ import structlog
 
 from everpost.crypto.keys import KeyProblem
 from everpost.crypto.sealed_blob import DamagedBlob
-from everpost.guard.copies import Cutter, cut_octets, without
+from everpost.mail.edits import Editor, edited, growth
 from everpost.mail.envelope import Envelope
 from everpost.mail.reply import Reply
 from everpost.queue.leases import Leases
@@ -338,16 +338,16 @@ class QueueWorker:
         self, connection: SmtpConnection, message: ReadyMessage, deliveries: list[Delivery]
     ) -> TransactionResult:
         envelope = Envelope(message.sender, tuple(delivery.recipient for delivery in deliveries))
-        size = message.size + len(message.trace) - cut_octets(message.cuts)
+        size = message.size + len(message.trace) + growth(message.edits)
         if message.content is not None:
-            return await connection.deliver(envelope, message.trace + without(message.content, message.cuts), size)
+            return await connection.deliver(envelope, message.trace + edited(message.content, message.edits), size)
         return await connection.deliver(envelope, self._stream(message), size)
 
     async def _stream(self, message: ReadyMessage) -> AsyncIterator[bytes]:
         yield message.trace
-        cutter = Cutter(message.cuts)
+        editor = Editor(message.edits)
         async for chunk in self._blobs.chunks(message.organisation_id, message.blob_id):
-            yield cutter.feed(chunk)
+            yield editor.feed(chunk)
 
     # ------------------------------------------------------------------ outcomes
 

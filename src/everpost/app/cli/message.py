@@ -219,6 +219,12 @@ def _as_text(trace: Trace, names: LaneNames) -> Iterator[str]:
     yield ""
     yield "deliveries:"
     yield from _or_none(line for delivery in trace.deliveries for line in _delivery_lines(delivery, names))
+    if trace.clicks:
+        yield ""
+        yield "links opened:"
+    for each in trace.clicks:
+        ended = ", blocked" if each.blocked else ""
+        yield f"  {_time(each.last_at)}  {each.times} times{ended}: {each.url}"
     yield ""
     yield "audit:"
     yield from _or_none(

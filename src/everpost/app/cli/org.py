@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from everpost.app.cli.context import Cli, command_options, org_option
-from everpost.directory.model import Forwarding
+from everpost.directory.model import Banner, CopyPolicy, Forwarding, Language, LinkRewriting
 
 
 @click.group()
@@ -45,6 +45,9 @@ async def show(cli: Cli, name: str | None) -> None:
             {
                 **shown(found.name, found.display_name, found.id, found.signing_public),
                 "forwarding": found.forwarding,
+                "links": found.copies.links,
+                "banner": found.copies.banner,
+                "language": found.copies.language,
                 "domains": [each.name for each in await admin.domains(found.id)],
                 "primaries": [f"{each.name}: {each.trust_state}" for each in await admin.primaries(found.id)],
                 "mailboxes": sum(each.mailboxes for each in await admin.domains(found.id)),
@@ -66,6 +69,40 @@ async def forwarding(cli: Cli, allowed: str, org: str | None) -> None:
         found = await services.organisation(org)
         await services.admin.set_forwarding(found.id, Forwarding(allowed))
         cli.output({"name": found.name, "forwarding": allowed}, f"{found.name}: filters may forward: {allowed}")
+
+
+@command.command("copies")
+@click.option(
+    "--links", type=click.Choice([each.value for each in LinkRewriting]),
+    help="Replace links by addresses that judge again when they are clicked: keep (none), unsigned (only in mail "
+    "without a DKIM signature), all.",
+)  # fmt: skip
+@click.option(
+    "--banner", type=click.Choice([each.value for each in Banner]),
+    help="A word on top of mail from outside: none, suspicious (what was not judged clean), external (all).",
+)  # fmt: skip
+@click.option("--language", type=click.Choice([each.value for each in Language]), help="What its people read.")
+@org_option
+@command_options
+async def copies(cli: Cli, links: str | None, banner: str | None, language: str | None, org: str | None) -> None:
+    """Set how copies of mail from outside that go to the primary may differ from the original.
+
+    The original, which the standby shows, always stays as it came. Links need `web.public_url` to be reachable by
+    everybody who reads such mail.
+    """
+    async with cli.services() as services:
+        found = await services.organisation(org)
+        policy = CopyPolicy(
+            LinkRewriting(links) if links else found.copies.links,
+            Banner(banner) if banner else found.copies.banner,
+            Language(language) if language else found.copies.language,
+        )
+        if policy != found.copies:
+            await services.admin.set_copies(found.id, policy)
+        shown_as = {"name": found.name, "links": policy.links, "banner": policy.banner, "language": policy.language}
+        cli.output(
+            shown_as, f"{found.name}: links {policy.links}, banner {policy.banner}, language {policy.language}"
+        )  # fmt: skip
 
 
 def shown(name: str, display_name: str, organisation_id: int, public: bytes) -> dict[str, object]:

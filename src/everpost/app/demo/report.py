@@ -24,6 +24,9 @@ class Report:
     duplicated: int = 0
     altered: int = 0
     unexpected: int = 0
+    hostile: int = 0
+    hostile_kept: int = 0
+    released: int = 0
     detect_s: float = 0.0
     switch_s: float = 0.0
     failback_s: float = 0.0
@@ -38,7 +41,8 @@ class Report:
         """Whether everything came through."""
         return not (
             self.lost or self.duplicated or self.altered or self.unexpected or self.changes_wrong or self.refused
-        )
+            or self.hostile_kept != self.hostile
+        )  # fmt: skip
 
     def plain(self) -> dict[str, Any]:
         return {
@@ -59,6 +63,7 @@ class Report:
             ("brought back", f"{self.replayed_messages:,} messages, {self.replayed_changes:,} changes"),
             ("in", f"{self.failback_s:.1f} s"),
             ("changes checked on the server", f"{self.changes_checked}, of which wrong {self.changes_wrong}"),
+            ("dangerous messages kept apart", f"{self.hostile_kept} of {self.hostile}"),
             ("lost", str(self.lost)),
             ("duplicated", str(self.duplicated)),
             ("altered", str(self.altered)),

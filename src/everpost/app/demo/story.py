@@ -11,6 +11,7 @@ from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes
 from pathlib import Path
 from typing import Protocol
 
@@ -18,9 +19,11 @@ from everpost.app.config import load_config
 from everpost.app.database import open_database
 from everpost.app.demo import mailgen
 from everpost.app.demo.count import Copy, OnPrimary, compare, copy_of, read_primary
+from everpost.app.demo.hostile import make_hostile
 from everpost.app.demo.installation import Installation, StandIn
 from everpost.app.demo.jmap import Mailbox
 from everpost.app.demo.messages import GeneratedMessage, Person
+from everpost.app.demo.nameserver import NameServer
 from everpost.app.demo.people import make_people
 from everpost.app.demo.person import Work, work
 from everpost.app.demo.report import Report
@@ -28,6 +31,7 @@ from everpost.app.demo.sender import World
 from everpost.continuity.activation import Continuity
 from everpost.continuity.failback.ledger import read_run
 from everpost.continuity.failback.model import RunState
+from everpost.continuity.homes import waiting_mailboxes
 from everpost.continuity.routes import Scope, ScopeKind
 from everpost.continuity.snapshot import RouteSnapshot
 from everpost.continuity.trust import TrustState
@@ -35,6 +39,7 @@ from everpost.directory.admin import DirectoryAdmin
 from everpost.directory.primary import ImapConnector, PrimarySecrets, PrimarySettings, ProbeSettings, SmtpConnector
 from everpost.identity.administrators import Administrators
 from everpost.identity.login import Identity
+from everpost.intake.quarantine import MAX_LISTED, Quarantine
 from everpost.store.database import Database
 from everpost.store.sql import load
 
@@ -106,7 +111,9 @@ async def set_stage(folder: Path, tell: Narrator) -> AsyncIterator[Stage]:
         for server in (primary, internet):
             stack.push_async_callback(server.stop)
             await server.start()
-        installation = Installation(folder / "everpost", relay_port=internet.smtp_port)
+        names = NameServer()
+        stack.callback(names.close)
+        installation = Installation(folder / "everpost", relay_port=internet.smtp_port, name_server=await names.start())
         installation.write_configuration()
         config = load_config(installation.config_path)
         config.load_master_key(create=True)
@@ -172,6 +179,8 @@ class Story:
         self._tell.say(
             f"all {total:,} messages are in; {AT_WORK} people have read, filed, deleted, answered and drafted"
         )
+        self._tell.chapter("Strangers try their luck")
+        await self._meet_strangers()
         self._tell.chapter("The mail server is back: everything returns")
         await self._revive()
         await self._fail_back()
@@ -241,6 +250,29 @@ class Story:
             if any(ident in (row["messageId"] or ()) for row in await box.get(ids, "messageId")):
                 break
         self._lags.append(time.monotonic() - accepted_at)
+
+    async def _meet_strangers(self) -> None:
+        """What they send must be kept apart. What else was is let go, so that all mail can be counted."""
+        stage, hostile = self._stage, make_hostile(self._stage.people)
+        world = World(stage.installation.mx_port)
+        await world.send(hostile)
+        subjects = {str(message_from_bytes(each.raw)["Subject"]) for each in hostile}
+        quarantine = Quarantine(stage.database, actor="demo", homes=waiting_mailboxes)
+        kept: set[str] = set()
+        while found := [
+            each for each in await quarantine.list(stage.organisation_id, limit=MAX_LISTED) if each.subject not in kept
+        ]:
+            for each in found:
+                if each.subject in subjects:
+                    kept.add(each.subject)
+                else:
+                    await quarantine.release(stage.organisation_id, each.message_id, reason="looked at")
+                    self.report.released += 1
+        self.report.hostile, self.report.hostile_kept = len(hostile), len(kept)
+        self._tell.say(
+            f"{len(hostile)} messages with something dangerous in them, {len(kept)} of them in quarantine"
+            + (f"; {self.report.released} others released" if self.report.released else "")
+        )
 
     async def _revive(self) -> None:
         await self._stage.primary.start()

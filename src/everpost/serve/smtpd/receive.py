@@ -12,7 +12,7 @@ from ipaddress import ip_address
 
 import structlog
 
-from everpost.directory.model import JournalAddress, Resolved
+from everpost.directory.model import AS_IT_CAME, JournalAddress, LinkRewriting, Resolved
 from everpost.directory.resolve import Directory
 from everpost.guard.case import Case
 from everpost.guard.guard import Guard
@@ -136,7 +136,9 @@ class Receiver:
             if isinstance(recipients[0].resolution, JournalAddress):
                 return await self._receive_journal(submission, blob)
             if self.guard is not None:
-                submission = replace(submission, assessment=await self.guard.assess(await self._case(submission, blob)))
+                case = await self._case(submission, blob)
+                assessment = await self.guard.assess(case)
+                submission = replace(submission, assessment=assessment, message_id=case.message_id)
                 if refusal := _refusal(submission):
                     return refusal
             return await self._accept(submission)
@@ -150,6 +152,9 @@ class Receiver:
         """Raises what `store.database.UNAVAILABLE` lists."""
         organisations = _organisations(submission)
         own = [await self.directory.domains_of(each) for each in organisations]
+        # What differs for two organisations would have to be two messages: such copies stay as they are.
+        copies = await self.directory.copies_of(*organisations) if len(organisations) == 1 else AS_IT_CAME
+        rewritten = copies.links is not LinkRewriting.KEEP
         content = submission.content
         client = submission.client
 
@@ -161,6 +166,7 @@ class Receiver:
             client.login, submission.sender.reverse_path,
             tuple(each.recipient.address for each in submission.recipients), organisations,
             frozenset().union(*own), submission.scanned.header, submission.scanned.size, submission.received_at, chunks,
+            copies, await self.intake.new_message_id() if rewritten else None,
         )  # fmt: skip
 
     async def _receive_journal(self, report: Submission, blob: SealedBlob) -> Reply:

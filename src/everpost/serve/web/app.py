@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import ASGIApp
 
 from everpost.serve.web import content
+from everpost.serve.web.clicks import ClickPage
 from everpost.serve.web.jmap.api import perform, session_object
 from everpost.serve.web.jmap.events import EventPage
 from everpost.serve.web.jmap.sockets import Sockets
@@ -80,6 +81,7 @@ def create_app(services: WebServices, api: ASGIApp | None = None) -> Starlette:
         Route("/view/frame", web.views.frame, methods=["GET"]),
         Route("/view/{account}/{email}", web.views.show, methods=["GET"]),
         Route("/proxy/{expires}/{mac}/{url}", web.pictures.show, methods=["GET"]),
+        Route("/click/{token}", web.clicks.show, methods=["GET"]),
         Route("/healthz", web.healthy, methods=["GET"]),
         Route("/readyz", web.ready, methods=["GET"]),
         *([Mount("/api/v1", api)] if api is not None else []),
@@ -106,6 +108,7 @@ class _Web:
         self.sockets = Sockets(services, self._door, self.events.push)
         self.views = Views(services, self._door)
         self.pictures = RemotePictures(services, self._door)
+        self.clicks = ClickPage(services.clicks, services.database)
 
     async def discover(self, _: Request) -> Response:
         """RFC 8620 §2.2."""

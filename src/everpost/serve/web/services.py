@@ -14,6 +14,7 @@ from everpost.identity.throttle import Throttle
 from everpost.intake.accept import Within
 from everpost.intake.submission import Receipt, Submission
 from everpost.mail.address import Address
+from everpost.serve.web.clicks import ClickServices
 from everpost.serve.web.names import account_id
 from everpost.serve.web.remote.addresses import Signer
 from everpost.serve.web.remote.fetch import Fetcher
@@ -74,7 +75,9 @@ class Remote:
 
 @dataclass(frozen=True, slots=True)
 class WebServices:
-    """One per process. Without `remote`, pictures of other servers are never fetched."""
+    """One per process. Without `remote`, pictures of other servers are never fetched; without `clicks`, the addresses
+    on delivery copies lead nowhere.
+    """
 
     database: Database
     standby: Standby
@@ -86,6 +89,7 @@ class WebServices:
     sessions: Sessions
     throttle: Throttle
     remote: Remote | None = None
+    clicks: ClickServices | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,7 +39,7 @@ VALUES ($1, $2, $3, $4, $5, $6, $6);
 
 -- name: due
 SELECT f.organisation_id, f.mailbox_id, f.message_id, f.address, m.blob_id, m.reverse_path, m.body, m.smtputf8,
-       m.trace, m.cuts, m.size, o.forwarding
+       m.trace, m.edits, m.size, o.forwarding
 FROM forward f
 JOIN message m ON m.organisation_id = f.organisation_id AND m.id = f.message_id
 JOIN organisation o ON o.id = f.organisation_id

@@ -35,18 +35,18 @@ WITH blobs AS (
     INSERT INTO message (
         organisation_id, id, blob_id, direction, source, received_at, reverse_path, body, smtputf8, ret, envid, size,
         digest, content_digest, message_id, subject, thread_id, summary, structure, client, trace,
-        judgement, verdict, cuts)
+        judgement, verdict, edits)
     SELECT m.organisation_id, m.id, m.blob_id, m.direction, m.source, m.received_at, m.reverse_path, m.body,
            m.smtputf8, m.ret, m.envid, m.size, m.digest, m.content_digest, m.message_id, m.subject, m.thread_id,
-           m.summary, m.structure, m.client, m.trace, m.judgement, m.verdict, string_to_array(m.cuts, ' ')::int[]
+           m.summary, m.structure, m.client, m.trace, m.judgement, m.verdict, m.edits
     FROM unnest(
     $7::bigint[], $8::bigint[], $9::bigint[], $10::text[], $11::text[], $12::timestamptz[], $13::text[],
     $14::text[], $15::bool[], $16::text[], $17::text[], $18::bigint[], $19::bytea[], $20::bytea[], $21::text[],
     $22::text[], $23::bigint[], $24::bytea[], $25::bytea[], $26::text[], $27::text[],
-    $28::text[], $29::bytea[], $30::text[]
+    $28::text[], $29::bytea[], $30::bytea[]
     ) AS m(organisation_id, id, blob_id, direction, source, received_at, reverse_path, body, smtputf8, ret, envid,
            size, digest, content_digest, message_id, subject, thread_id, summary, structure, client, trace, judgement,
-           verdict, cuts)
+           verdict, edits)
 ), deliveries AS (
     INSERT INTO delivery (
         organisation_id, message_id, number, recipient, accepted_as, notify, orcpt, mailbox_id, kind, primary_id, lane,

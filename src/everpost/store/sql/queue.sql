@@ -31,7 +31,7 @@ RETURNING d.organisation_id, d.message_id, d.number, d.recipient, d.notify, d.or
           d.primary_id, d.attempts, d.expires_at, d.in_doubt, d.delay_told;
 
 -- name: messages_to_send
-SELECT organisation_id, id, blob_id, reverse_path, body, smtputf8, ret, envid, size, received_at, trace, cuts
+SELECT organisation_id, id, blob_id, reverse_path, body, smtputf8, ret, envid, size, received_at, trace, edits
 FROM message WHERE (organisation_id, id) IN (SELECT * FROM unnest($1::bigint[], $2::bigint[]));
 
 -- name: renew
