@@ -12,6 +12,7 @@ from everpost.crypto.signing import new_signing_key
 from everpost.directory.dkim import SigningKeys
 from everpost.directory.resolve import Directory
 from everpost.guard.guard import Guard
+from everpost.guard.policy.store import Policies
 from everpost.intake.accept import Intake
 from everpost.intake.commit import Writer
 from everpost.intake.signing import Signer
@@ -126,6 +127,7 @@ class Node:
         run: int,
         *,
         guard: Guard | None = None,
+        policies: Policies | None = None,
     ) -> None:
         self.database = database
         self.routes = RouteSnapshot(database)
@@ -147,7 +149,8 @@ class Node:
         self.signing_keys = SigningKeys(database, keys)
         self.intake = Intake(database, writer, self.routes, self.worker, Signer(self.signing_keys, self.blobs))
         settings = SmtpdSettings("mx.everpost.example", folder)
-        receiver = Receiver(settings, self.intake, self.directory, guard=guard)
+        self.policies = policies
+        receiver = Receiver(settings, self.intake, self.directory, guard=guard, policies=policies)
         relays = OneRelay(organisation.id, organisation.primary_id)
         gate = Gatekeeper(self.directory, self.routes, NoLogins(), relays)
         self.mx = SmtpListener(ListenerSettings(Role.MX, "127.0.0.1", 0), settings.hostname, gate, receiver)

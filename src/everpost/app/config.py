@@ -258,6 +258,10 @@ class Guard(Section, frozen=True):
     allowed_links: Annotated[
         tuple[str, ...], doc("Files of the same kinds with addresses and domains of which nothing is said.")
     ] = ()
+    countries: Annotated[
+        str,
+        doc("File in MaxMind's format that says in which country a client's address is, for rules that ask it."),
+    ] = ""
     suspicious_score: Annotated[float, doc("From this score on a message is suspicious.", ge=0.1, le=100)] = 3.0
     bad_score: Annotated[
         float, doc("From this score on it is spam, or phishing, by what points to it most.", ge=0.1, le=100)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from everpost.app import metrics
 from everpost.app.assembly import make_resolver
-from everpost.app.config import Config
+from everpost.app.config import Config, ConfigError
 from everpost.auth.patience import PatientResolver
 from everpost.auth.resolver import CachingResolver, DnsResolver
 from everpost.directory.resolve import Directory
@@ -19,6 +21,7 @@ from everpost.guard.links.clicked import ClickOutcome
 from everpost.guard.links.findings import LinkContext
 from everpost.guard.links.lists import LinkLists
 from everpost.guard.model import Verdict
+from everpost.guard.policy.countries import Countries
 from everpost.guard.steps.greeting import BlockList
 from everpost.guard.steps.links import Links
 from everpost.guard.verdict import Policy
@@ -57,7 +60,7 @@ def make_guarding(config: Config, directory: Directory) -> Guarding:
     settings = GuardSettings(
         config.hostname, guard.sender_s, frozenset(each.lower() for each in guard.trusted_sealers),
         tuple(BlockList(zone.strip(".").lower()) for zone in guard.block_lists),
-        own_hosts, ClickAddresses(config.base_url.rstrip("/"), key, own_hosts), lists, policy=policy,
+        own_hosts, ClickAddresses(config.base_url.rstrip("/"), key, own_hosts), lists, _country(config), policy=policy,
     )  # fmt: skip
 
     async def context(organisation_id: int) -> LinkContext:
@@ -65,6 +68,16 @@ def make_guarding(config: Config, directory: Directory) -> Guarding:
 
     clicks = ClickServices({key.number: key}, policy, context, _count_click)
     return Guarding(_make_guard(config, settings, links) if guard.enabled else None, clicks, lists)
+
+
+def _country(config: Config) -> Callable[[IPv4Address | IPv6Address | None], str]:
+    """Raises `ConfigError`."""
+    if not config.guard.countries:
+        return lambda _address: ""
+    try:
+        return Countries(Path(config.guard.countries)).of
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"guard.countries: {error}") from error
 
 
 def _make_guard(config: Config, settings: GuardSettings, links: Links) -> Guard:

@@ -26,6 +26,7 @@ from everpost.continuity.presence import ImapPresence
 from everpost.continuity.trust import TrustState
 from everpost.directory import changes
 from everpost.directory.relays import RelayTable
+from everpost.guard.policy.store import Policies
 from everpost.identity.login import Identity
 from everpost.identity.sessions import Sessions
 from everpost.identity.throttle import Throttle
@@ -68,6 +69,7 @@ class Worker:
         self._relays = RelayTable(database)
         self._queue = self._make_queue(ground, keys)
         self._intake = make_intake(ground, self._queue, run)
+        self._policies = Policies(database)
         self._guarding = make_guarding(config, self._ground.directory)
         self._listeners = list(self._make_listeners())
         self._api = make_api(ground, self._intake)
@@ -103,8 +105,9 @@ class Worker:
         settings = SmtpdSettings(self._config.hostname, self._config.spool_folder)
         gate = Gatekeeper(self._ground.directory, self._ground.routes, self._identity, self._relays)
         receiver = Receiver(
-            settings, self._intake, self._ground.directory, metrics.ACCEPT_SECONDS.observe, self._guarding.guard
-        )
+            settings, self._intake, self._ground.directory, metrics.ACCEPT_SECONDS.observe, self._guarding.guard,
+            self._policies,
+        )  # fmt: skip
         wanted: list[tuple[Role, Listener, tuple[str, ...], bool]] = [
             (Role.MX, smtp.mx, smtp.mx.listen, False),
             (Role.SMARTHOST, smtp.smarthost, smtp.smarthost.listen, False),
@@ -207,6 +210,7 @@ class Worker:
 
     async def _see_directory(self) -> None:
         self._ground.forget_directory()
+        self._policies.forget()
         self._identity.forget()
         await self._relays.load()
         await refresh_primaries(self._router, self._ground)

@@ -15,13 +15,26 @@ from everpost.mail.address import Address
 from everpost.mail.header import Header
 
 
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Somebody who shall have the message: a mailbox of ours, or an address elsewhere (both numbers None). `addresses`
+    are those it was sent to and its own, in lower case; `group_ids` the groups it belongs to.
+    """
+
+    organisation_id: int | None
+    mailbox_id: int | None
+    addresses: frozenset[str]
+    group_ids: frozenset[int] = frozenset()
+
+
 @dataclass(slots=True)
 class Case:
     """One message on its way in or out. `organisation_ids` are those it concerns; `own_domains` theirs, in lower
     case; `open` gives its octets in chunks, from the first, each time it is called.
 
-    `copies` says how delivery copies may differ, where one organisation alone gets them; `message_id` is the number
-    that the message will have, where one was given out before.
+    `readers` are those whom it reaches; `tls` tells whether it came encrypted. `copies` says how delivery copies may
+    differ, where one organisation alone gets them; `message_id` is the number that the message will have, where one was
+    given out before.
 
     `authentication` and `contents` are there once the steps that ask who sends, and that read the message, have run:
     steps that need them say so.
@@ -40,6 +53,8 @@ class Case:
     received_at: datetime
     open: Callable[[], Iterable[bytes]]
     copies: CopyPolicy = AS_IT_CAME
+    readers: tuple[Reader, ...] = ()
+    tls: bool = False
     message_id: int | None = None
     authentication: Authentication | None = field(default=None)
     contents: Contents | None = field(default=None)

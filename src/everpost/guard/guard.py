@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from ipaddress import IPv4Address, IPv6Address
 
 from everpost.auth.check import Authentication, CheckSettings
 from everpost.auth.resolver import Resolver
@@ -16,8 +17,10 @@ from everpost.guard.case import Case
 from everpost.guard.copies import added_fields, strangers_results
 from everpost.guard.links.addresses import ClickAddresses
 from everpost.guard.links.lists import LinkLists
-from everpost.guard.model import Phase, Verdict, Way
+from everpost.guard.model import Disposition, Phase, Verdict, Way
 from everpost.guard.pipeline import Pipeline, Step
+from everpost.guard.policy.apply import NO_BOOKS, apply_rules
+from everpost.guard.policy.evaluate import RuleBook
 from everpost.guard.steps.attachments import Attachments
 from everpost.guard.steps.author import Author
 from everpost.guard.steps.greeting import BlockList, BlockLists, Greeting
@@ -37,7 +40,8 @@ class GuardSettings:
     one message; `trusted_sealers` are forwarders whose ARC seals are believed; `own_hosts` are where our
     own pages are; `content_s` bounds, in seconds, each look at what a message says,
     `files_s` the look into its files; `clicks` makes the addresses that stand for links on delivery copies;
-    `link_lists` are addresses to be blocked and allowed.
+    `link_lists` are addresses to be blocked and allowed;
+    `country` says where a client is.
     """
 
     hostname: str
@@ -47,6 +51,7 @@ class GuardSettings:
     own_hosts: frozenset[str] = frozenset()
     clicks: ClickAddresses | None = None
     link_lists: LinkLists = field(default_factory=LinkLists)
+    country: Callable[[IPv4Address | IPv6Address | None], str] = lambda _address: ""
     content_s: float = 10.0
     files_s: float = 2.0
     policy: Policy = field(default_factory=Policy)
@@ -54,12 +59,16 @@ class GuardSettings:
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What the guard says of a message: the verdict, and how delivery copies differ from the original."""
+    """What the guard says of a message: the verdict, and how delivery copies differ from the original.
+
+    `dispositions` has, by mailbox, what is done for those for whom it is not the verdict's.
+    """
 
     verdict: Verdict
     authentication: Authentication | None
     added: bytes
     edits: Edits
+    dispositions: Mapping[int, Disposition] = field(default_factory=dict)
 
 
 class Guard:
@@ -77,14 +86,20 @@ class Guard:
         self._pipeline = Pipeline(steps, on_fault)
         self._on_verdict = on_verdict
 
-    async def assess(self, case: Case) -> Assessment:
-        """Run every step over a message. Never raises: what goes wrong in a step is a signal."""
+    async def assess(self, case: Case, books: Mapping[int, RuleBook] = NO_BOOKS) -> Assessment:
+        """Run every step over a message, then the rules of the organisations. Never raises: what goes wrong in a step
+        is a signal.
+        """
         signals = await self._pipeline.run(case)
-        verdict = judge(signals, case.way, self._settings.policy)
+        country = self._settings.country(case.client) if any(books.values()) else ""
+        ruled = apply_rules(judge(signals, case.way, self._settings.policy), case, books, country)
+        verdict = ruled.verdict
         self._on_verdict(verdict)
         added = added_fields(verdict, case.authentication, self._settings.hostname) if case.way is Way.INBOUND else b""
-        edits = in_order((*strangers_results(case.header, case.way), *await self._body_edits(case, verdict)))
-        return Assessment(verdict, case.authentication, added, edits)
+        added += "".join(f"{each}\r\n" for each in ruled.fields).encode()
+        bodies = () if ruled.keep else await self._body_edits(case, verdict)
+        edits = in_order((*strangers_results(case.header, case.way), *bodies))
+        return Assessment(verdict, case.authentication, added, edits, ruled.dispositions)
 
     async def _body_edits(self, case: Case, verdict: Verdict) -> Edits:
         change = self._body_change(case, verdict)

@@ -389,6 +389,15 @@ LINK_KINDS: Final = {
 }
 """What each finding of `guard.links` is worth."""
 
+# ------------------------------------------------------------------ the organisation's rules
+
+POLICY_RULE: Final = _kind(
+    "policy.rule", Group.POLICY, 0.0, Judgement.POLICY, "A rule of the organisation was true of it, and acted."
+)
+POLICY_SHADOW: Final = _kind(
+    "policy.shadow", Group.POLICY, 0.0, Judgement.POLICY, "A rule that is tried out would have acted as it says."
+)
+
 # ------------------------------------------------------------------ faults
 
 STEP_FAILED: Final = _kind(

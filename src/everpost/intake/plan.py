@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from everpost.continuity.routes import Route, RouteTable
 from everpost.directory.model import MailboxTarget, OutsideTarget, Resolved
+from everpost.guard.guard import Assessment
 from everpost.guard.model import Disposition
 from everpost.intake.submission import Direction, RoutedRecipient, Source, Submission
 from everpost.mail.address import Address, domain_key
@@ -39,25 +40,35 @@ def plan(submission: Submission, table: RouteTable) -> list[Share]:
         share.entries = _once_per_mailbox(share.entries)
         share.deliveries = _once_per_destination(share.deliveries)
         if submission.assessment is not None:
-            _dispose(share, submission.assessment.verdict.disposition)
+            _dispose(share, submission.assessment)
     return list(shares.values())
 
 
-def _dispose(share: Share, disposition: Disposition) -> None:
+def _dispose(share: Share, assessment: Assessment) -> None:
     """What the guard decided: junk is filed apart; what is quarantined is not shown or sent before it is released."""
-    if disposition is Disposition.JUNK:
-        share.entries = [
-            replace(entry, role=Role.JUNK, keywords=(JUNK,), is_filtered=False) if entry.role is Role.INBOX else entry
-            for entry in share.entries
-        ]
-    elif disposition is Disposition.QUARANTINE:
-        share.entries = [entry for entry in share.entries if entry.role is not Role.INBOX]
-        share.deliveries = [
-            delivery
-            if delivery.kind is Kind.CROSSING
-            else replace(delivery, status=Status.HELD, hold_reason=HoldReason.QUARANTINED)
-            for delivery in share.deliveries
-        ]
+
+    def disposition(mailbox_id: int | None) -> Disposition:
+        usual = assessment.verdict.disposition
+        return assessment.dispositions.get(mailbox_id, usual) if mailbox_id is not None else usual
+
+    share.entries = [
+        filed for entry in share.entries if (filed := _filed(entry, disposition(entry.mailbox_id))) is not None
+    ]
+    share.deliveries = [
+        replace(delivery, status=Status.HELD, hold_reason=HoldReason.QUARANTINED)
+        if delivery.kind is not Kind.CROSSING and disposition(delivery.mailbox_id) is Disposition.QUARANTINE
+        else delivery
+        for delivery in share.deliveries
+    ]
+
+
+def _filed(entry: NewEntry, disposition: Disposition) -> NewEntry | None:
+    """Where a message stands that came in; None where it does not stand anywhere yet."""
+    if entry.role is not Role.INBOX or disposition not in (Disposition.JUNK, Disposition.QUARANTINE):
+        return entry
+    if disposition is Disposition.QUARANTINE:
+        return None
+    return replace(entry, role=Role.JUNK, keywords=(JUNK,), is_filtered=False)
 
 
 def _direction(submission: Submission) -> Direction:

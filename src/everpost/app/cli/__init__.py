@@ -33,6 +33,7 @@ COMMANDS = {
     "drill": "drill",
     "queue": "queue",
     "quarantine": "quarantine",
+    "policy": "policy",
     "message": "message",
     "audit": "audit",
     "admin": "admin",

@@ -12,11 +12,12 @@ from ipaddress import ip_address
 
 import structlog
 
-from everpost.directory.model import AS_IT_CAME, JournalAddress, LinkRewriting, Resolved
+from everpost.directory.model import AS_IT_CAME, JournalAddress, LinkRewriting, MailboxTarget, Resolved
 from everpost.directory.resolve import Directory
-from everpost.guard.case import Case
+from everpost.guard.case import Case, Reader
 from everpost.guard.guard import Guard
 from everpost.guard.model import Disposition, Verdict, Way
+from everpost.guard.policy.store import Policies
 from everpost.intake.accept import Intake, IntakeUnavailable
 from everpost.intake.journal import unpack
 from everpost.intake.submission import Client, Owner, RoutedRecipient, Source, Submission
@@ -107,6 +108,7 @@ class Receiver:
     directory: Directory
     waited: Callable[[float], object] = lambda _seconds: None  # hears how long each commit took
     guard: Guard | None = None
+    policies: Policies | None = None
 
     async def receive(
         self,
@@ -137,7 +139,8 @@ class Receiver:
                 return await self._receive_journal(submission, blob)
             if self.guard is not None:
                 case = await self._case(submission, blob)
-                assessment = await self.guard.assess(case)
+                books = {each: await self.policies.of(each) for each in case.organisation_ids} if self.policies else {}
+                assessment = await self.guard.assess(case, books)
                 submission = replace(submission, assessment=assessment, message_id=case.message_id)
                 if refusal := _refusal(submission):
                     return refusal
@@ -166,7 +169,7 @@ class Receiver:
             client.login, submission.sender.reverse_path,
             tuple(each.recipient.address for each in submission.recipients), organisations,
             frozenset().union(*own), submission.scanned.header, submission.scanned.size, submission.received_at, chunks,
-            copies, await self.intake.new_message_id() if rewritten else None,
+            copies, _readers(submission), bool(client.tls), await self.intake.new_message_id() if rewritten else None,
         )  # fmt: skip
 
     async def _receive_journal(self, report: Submission, blob: SealedBlob) -> Reply:
@@ -203,6 +206,26 @@ def _organisations(submission: Submission) -> frozenset[int]:
     """Whose mail it is: the sender's and the recipients' organisations."""
     found = {each.resolution.organisation_id for each in submission.recipients if isinstance(each.resolution, Resolved)}
     return frozenset(found | ({submission.owner.organisation_id} if submission.owner else set()))
+
+
+def _readers(submission: Submission) -> tuple[Reader, ...]:
+    """Each mailbox once, with all the addresses by which this message reaches it; addresses elsewhere."""
+    found: dict[tuple[int | None, str], Reader] = {}
+    for routed in submission.recipients:
+        accepted = str(routed.recipient.address).lower()
+        resolution = routed.resolution
+        targets = resolution.targets if isinstance(resolution, Resolved) else ()
+        inside = [each for each in targets if isinstance(each, MailboxTarget)]
+        for target in inside:
+            place = target.place
+            known = found.get((place.mailbox_id, ""))
+            addresses = {accepted, str(target.deliver_to).lower(), *(known.addresses if known else ())}
+            found[place.mailbox_id, ""] = Reader(
+                place.organisation_id, place.mailbox_id, frozenset(addresses), place.group_ids
+            )
+        if not inside:
+            found[None, accepted] = Reader(None, None, frozenset({accepted}))
+    return tuple(found.values())
 
 
 def _refusal(submission: Submission) -> Reply | None:

@@ -1,0 +1,1 @@
+"""Rules of an organisation about its mail: data that people write, evaluated top down."""
