@@ -55,6 +55,12 @@ SAMPLES: dict[str, Sample] = {
     "list_drills": Sample(),
     "get_drill": Sample(),
     "start_drill": Sample({"scope": MAILBOX, "measure_detection": False}, prepare=WORKER),
+    "get_policy": Sample(),
+    "list_policy_versions": Sample(),
+    "set_policy": Sample({"policy": {"rule": [{"id": "one", "do": [{"do": "junk"}]}]}, "reason": "because"}),
+    "try_policy": Sample({"days": 30}),
+    "get_settings": Sample(),
+    "change_settings": Sample({"forwarding": "none", "banner": "external", "language": "de"}),
     "list_delegates": Sample(query={"mailbox": "cora@{org}.org"}),
     "share_mailbox": Sample({"mailbox": "cora@{org}.org", "delegate": "ben@{org}.org", "rights": "write"}),
     "unshare_mailbox": Sample(

@@ -18,8 +18,8 @@ from starlette.routing import Route
 from auth_tools.zone import Zone
 from e2e.test_mail_flow import Sink, World, send
 from everpost.auth.resolver import RecordType
-from everpost.directory.admin import DirectoryAdmin
 from everpost.directory.model import Banner, CopyPolicy, Language, LinkRewriting
+from everpost.directory.settings import OrganisationSettings
 from everpost.guard.guard import Guard, GuardSettings, make_steps
 from everpost.guard.links.addresses import ClickAddresses, click_key
 from everpost.guard.links.clicked import ClickOutcome
@@ -50,14 +50,14 @@ class Site:
     """An installation with a page of clicked links, and the file of addresses to be blocked."""
 
     world: World
-    admin: DirectoryAdmin
+    settings: OrganisationSettings
     web: httpx.AsyncClient
     blocked: Path
     lists: LinkLists
     outcomes: list[ClickOutcome]
 
     async def set(self, policy: CopyPolicy) -> None:
-        await self.admin.set_copies(self.world.organisation.id, policy)
+        await self.settings.set_copies(self.world.organisation.id, policy)
         self.world.node.directory.forget()
 
     async def copy_of(self, content: bytes = MESSAGE) -> tuple[str, bytes]:
@@ -97,7 +97,7 @@ async def site(database, master, keys, tmp_path) -> AsyncIterator[Site]:
     app = Starlette(routes=[Route("/click/{token}", page.show)])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=BASE) as web:
         world = World(node, organisation, primary, Sink())
-        yield Site(world, DirectoryAdmin(database, master), web, blocked, lists, outcomes)
+        yield Site(world, OrganisationSettings(database, actor="admin"), web, blocked, lists, outcomes)
     await node.stop()
     server.close()
 

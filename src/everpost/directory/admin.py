@@ -17,7 +17,6 @@ from everpost.crypto.signing import new_signing_key
 from everpost.directory import changes
 from everpost.directory.changes import Change, check_address, check_domain, check_text
 from everpost.directory.lookups import Lookups
-from everpost.directory.model import CopyPolicy, Forwarding
 from everpost.directory.primary import PrimarySecrets, PrimarySettings, open_secrets, seal_secrets
 from everpost.directory.records import (
     DirectoryError,
@@ -76,21 +75,6 @@ class DirectoryAdmin(Lookups):
             await change.execute("insert_organisation", name, shown, wrapped, sealed, public)
             await change.audit("organisation.created", name, display_name=shown)
         return OrganisationRecord(organisation_id, name, shown, public)
-
-    async def set_forwarding(self, organisation_id: int, forwarding: Forwarding) -> None:
-        """How far the filters of its people may pass mail on, from the next message on."""
-        async with self.change(organisation_id) as change:
-            await change.execute("set_forwarding", forwarding)
-            await change.audit("organisation.forwarding-changed", str(organisation_id), forwarding=forwarding)
-
-    async def set_copies(self, organisation_id: int, policy: CopyPolicy) -> None:
-        """How delivery copies may differ from the original, from the next message on."""
-        async with self.change(organisation_id) as change:
-            await change.execute("set_copy_policy", policy.links, policy.banner, policy.language)
-            await change.audit(
-                "organisation.copies-changed", str(organisation_id), links=policy.links, banner=policy.banner,
-                language=policy.language,
-            )  # fmt: skip
 
     async def create_primary(
         self,

@@ -7,7 +7,6 @@ from typing import Any
 import msgspec
 
 from everpost.directory.changes import check_address, check_domain
-from everpost.directory.model import Banner, CopyPolicy, Forwarding, Language, LinkRewriting
 from everpost.directory.primary import PrimarySettings
 from everpost.directory.records import (
     DirectoryError,
@@ -194,7 +193,4 @@ def _group(row: Any) -> GroupRecord:
 
 
 def _organisation(row: Any) -> OrganisationRecord:
-    return OrganisationRecord(
-        row["id"], row["name"], row["display_name"], row["signing_public"], Forwarding(row["forwarding"]),
-        CopyPolicy(LinkRewriting(row["links"]), Banner(row["banner"]), Language(row["language"])),
-    )  # fmt: skip
+    return OrganisationRecord(row["id"], row["name"], row["display_name"], row["signing_public"])

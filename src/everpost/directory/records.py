@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Network, IPv6Network
 
-from everpost.directory.model import AS_IT_CAME, CopyPolicy, Forwarding
 from everpost.directory.primary import PrimarySettings
 
 IpNetwork = IPv4Network | IPv6Network
@@ -24,8 +23,6 @@ class OrganisationRecord:
     name: str
     display_name: str
     signing_public: bytes
-    forwarding: Forwarding = Forwarding.INSIDE
-    copies: CopyPolicy = AS_IT_CAME
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 from everpost.directory.model import (
-    Banner,
     CopyPolicy,
     JournalAddress,
-    Language,
-    LinkRewriting,
     MailboxTarget,
     OutsideTarget,
     Place,
@@ -22,6 +19,7 @@ from everpost.directory.model import (
     Share,
     Unresolved,
 )
+from everpost.directory.settings import OrganisationSettings
 from everpost.mail.address import Address, domain_key
 from everpost.store.database import Connection, Database
 from everpost.store.sql import load
@@ -151,9 +149,7 @@ class Directory:
         if known is not None:
             return known
         epoch = self._epoch
-        async with self._database.connection() as connection:
-            row = await connection.fetchrow(_SQL["copy_policy"], organisation_id)
-        found = CopyPolicy(LinkRewriting(row["links"]), Banner(row["banner"]), Language(row["language"]))
+        found = (await OrganisationSettings(self._database, actor="").read(organisation_id)).copies
         if epoch == self._epoch:
             self._copies.put(organisation_id, found)
         return found

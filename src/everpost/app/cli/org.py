@@ -6,6 +6,7 @@ import click
 
 from everpost.app.cli.context import Cli, command_options, org_option
 from everpost.directory.model import Banner, CopyPolicy, Forwarding, Language, LinkRewriting
+from everpost.directory.settings import OrganisationSettings
 
 
 @click.group()
@@ -41,13 +42,14 @@ async def show(cli: Cli, name: str | None) -> None:
     async with cli.services() as services:
         found = await services.organisation(name)
         admin = services.admin
+        settings = await OrganisationSettings(services.database, actor=cli.actor).read(found.id)
         cli.output(
             {
                 **shown(found.name, found.display_name, found.id, found.signing_public),
-                "forwarding": found.forwarding,
-                "links": found.copies.links,
-                "banner": found.copies.banner,
-                "language": found.copies.language,
+                "forwarding": settings.forwarding,
+                "links": settings.copies.links,
+                "banner": settings.copies.banner,
+                "language": settings.copies.language,
                 "domains": [each.name for each in await admin.domains(found.id)],
                 "primaries": [f"{each.name}: {each.trust_state}" for each in await admin.primaries(found.id)],
                 "mailboxes": sum(each.mailboxes for each in await admin.domains(found.id)),
@@ -67,7 +69,7 @@ async def forwarding(cli: Cli, allowed: str, org: str | None) -> None:
     """
     async with cli.services() as services:
         found = await services.organisation(org)
-        await services.admin.set_forwarding(found.id, Forwarding(allowed))
+        await OrganisationSettings(services.database, actor=cli.actor).set_forwarding(found.id, Forwarding(allowed))
         cli.output({"name": found.name, "forwarding": allowed}, f"{found.name}: filters may forward: {allowed}")
 
 
@@ -92,13 +94,15 @@ async def copies(cli: Cli, links: str | None, banner: str | None, language: str 
     """
     async with cli.services() as services:
         found = await services.organisation(org)
+        settings = OrganisationSettings(services.database, actor=cli.actor)
+        current = (await settings.read(found.id)).copies
         policy = CopyPolicy(
-            LinkRewriting(links) if links else found.copies.links,
-            Banner(banner) if banner else found.copies.banner,
-            Language(language) if language else found.copies.language,
+            LinkRewriting(links) if links else current.links,
+            Banner(banner) if banner else current.banner,
+            Language(language) if language else current.language,
         )
-        if policy != found.copies:
-            await services.admin.set_copies(found.id, policy)
+        if policy != current:
+            await settings.set_copies(found.id, policy)
         shown_as = {"name": found.name, "links": policy.links, "banner": policy.banner, "language": policy.language}
         cli.output(
             shown_as, f"{found.name}: links {policy.links}, banner {policy.banner}, language {policy.language}"

@@ -45,13 +45,13 @@ INSERT INTO organisation (id, name, display_name, wrapped_key, signing_key, sign
 VALUES ($1, $2, $3, $4, $5, $6);
 
 -- name: organisations
-SELECT id, name, display_name, signing_public, forwarding, links, banner, language FROM organisation ORDER BY name;
+SELECT id, name, display_name, signing_public FROM organisation ORDER BY name;
 
 -- name: organisation_by_name
-SELECT id, name, display_name, signing_public, forwarding, links, banner, language FROM organisation WHERE name = $1;
+SELECT id, name, display_name, signing_public FROM organisation WHERE name = $1;
 
--- name: copy_policy
-SELECT links, banner, language FROM organisation WHERE id = $1;
+-- name: settings
+SELECT forwarding, links, banner, language FROM organisation WHERE id = $1;
 
 -- name: set_copy_policy
 UPDATE organisation SET links = $2, banner = $3, language = $4 WHERE id = $1;
@@ -232,7 +232,7 @@ LIMIT 1;
 DELETE FROM group_member WHERE organisation_id = $1 AND member_group_id = $2;
 
 -- name: organisation_of_domain
-SELECT o.id, o.name, o.display_name, o.signing_public, o.forwarding, o.links, o.banner, o.language
+SELECT o.id, o.name, o.display_name, o.signing_public
 FROM domain d JOIN organisation o ON o.id = d.organisation_id
 WHERE d.name = $1;
 

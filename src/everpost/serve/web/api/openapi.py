@@ -37,6 +37,8 @@ CODES = {
     "too-slow": "The body did not come in time.",
     "impossible": "Not possible as things stand; nothing was changed. `detail` says why.",
     "refused": "The queue refuses it; nothing was changed. `detail` says why.",
+    "bad-policy": "The rules cannot be used; `detail` says which one, and why.",
+    "outdated": "Somebody else has changed it meanwhile: look at it first.",
     "nothing-done": "There was nothing it could be done to.",
     "not-finished": "There is no report before the failback has finished.",
     "not-genuine": "The signature of a report does not fit.",
@@ -73,7 +75,7 @@ def document() -> dict[str, Any]:
     for operation in OPERATIONS:
         if operation.query.__name__ not in answered:
             components.pop(operation.query.__name__, None)
-    return {
+    made: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {"title": "Everpost", "version": __version__, "description": _DESCRIPTION},
         "servers": [{"url": BASE}],
@@ -94,6 +96,8 @@ def document() -> dict[str, Any]:
             },
         },
     }
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(made))  # defaults may be tuples
+    return plain
 
 
 @functools.cache

@@ -12,7 +12,9 @@ from everpost.serve.web.api import (
     messages,
     overview,
     people,
+    policies,
     queues,
+    settings,
     trust,
 )
 from everpost.serve.web.api.registry import Operation, Section
@@ -27,6 +29,8 @@ SECTIONS: tuple[Section, ...] = (
     delegates.section,
     messages.section,
     queues.section,
+    policies.section,
+    settings.section,
     audits.section,
     events.section,
 )
