@@ -350,6 +350,19 @@ async def test_doctor(everpost: Everpost, tmp_path: Path) -> None:
     (found,) = [check for check in report["checks"] if check["name"] == "primary main"]
     assert found["verdict"] == "warning"
     assert "does not answer" in found["detail"]
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "a.yar").write_text("rule A { condition: true }")
+    everpost.config.write_text(
+        head + ports + '[guard.clamd]\naddress = "/nowhere/clamd.ctl"\n[guard.yara]\nrules_dir = "rules"\n'
+        '[[guard.icap]]\nname = "acme"\nurl = "icap://127.0.0.1:1/scan"\n'
+    )  # fmt: skip
+    report = await everpost.json("doctor")
+    scanners = {check["name"]: check for check in report["checks"] if check["name"].startswith("scanner ")}
+    assert {name: check["verdict"] for name, check in scanners.items()} == {
+        "scanner clamd": "warning", "scanner acme": "warning", "scanner yara": "ok",
+    }  # fmt: skip
+    assert "1 rules in" in scanners["scanner yara"]["detail"]
+    assert "No such file" in scanners["scanner clamd"]["detail"]
     (tmp_path / "data" / "master.key").chmod(0o644)
     told = await asyncio.to_thread(everpost.invoke, "doctor")
     assert told.exit_code == 1
