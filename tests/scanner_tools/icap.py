@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from dataclasses import dataclass, field
 
 from peers.clamd import EICAR
@@ -23,11 +24,12 @@ class IcapServer:
     early: bool = False
     slow_s: float = 0.0
     raw: bytes = b""
+    tls: ssl.SSLContext | None = None
     bodies: list[bytes] = field(default_factory=list)
     continued: int = 0
 
     async def __aenter__(self) -> IcapServer:
-        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._talk, "127.0.0.1", 0, ssl=self.tls)
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -36,7 +38,7 @@ class IcapServer:
 
     @property
     def url(self) -> str:
-        return f"icap://127.0.0.1:{self.port}/scan"
+        return f"icap{'s' if self.tls else ''}://127.0.0.1:{self.port}/scan"
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

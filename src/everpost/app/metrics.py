@@ -93,7 +93,7 @@ SCANNER_UP = Gauge(
     ["engine"], registry=REGISTRY, multiprocess_mode="livemostrecent",
 )  # fmt: skip
 YARA_RULES = Gauge(
-    "everpost_yara_rules", "YARA rules in use, in one worker process.", registry=REGISTRY, multiprocess_mode="livemin"
+    "everpost_yara_rules", "YARA rules in use: the most of any worker.", registry=REGISTRY, multiprocess_mode="livemax"
 )
 YARA_BROKEN = Gauge(
     "everpost_yara_broken", "1 where newer YARA rules cannot be used and the old ones are kept.", registry=REGISTRY,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
+
 import pytest
 
 from everpost.guard import kinds
 from everpost.guard.scanners.engine import Engine, EngineSettings
 from everpost.guard.scanners.icap import Icap
 from everpost.guard.scanners.model import Detection, Nature, NotScanned, Piece, Subject, TooLarge, Unavailable
+from peers.certificates import Authority, Certificate
 from peers.clamd import EICAR
 from scanner_tools.icap import IcapServer
 
@@ -94,6 +98,21 @@ async def test_as_an_engine_of_the_guard() -> None:
         assert kinds.SCANNER_AWAY.name in {each.kind for each in await engine.look(subject)}
     [signal] = await Engine("acme", Icap(server.url)).look(subject)
     assert (signal.kind, "Connect" in signal.evidence) == (kinds.SCANNER_AWAY.name, True)
+
+
+async def test_over_tls_with_a_certificate_that_is_checked(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "av.example.org")
+    trusting = ssl.create_default_context(cafile=authority.ca_file)
+    for kind in Certificate:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(*authority.issue(kind))
+        async with IcapServer(tls=context) as server:
+            client = Icap(server.url, trusting)
+            if kind is Certificate.VALID:
+                assert await client.scan((EICAR,), len(EICAR)) == (Detection("Eicar"),)
+            else:
+                with pytest.raises(Unavailable, match="certificate verify failed"):
+                    await client.check()
 
 
 @pytest.mark.parametrize("url", ["http://a/b", "icap:///x", "icap", ""])
