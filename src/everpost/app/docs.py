@@ -134,7 +134,8 @@ def sample_configuration(values: Mapping[str, str]) -> str:
         note = option.text + (f" In {option.unit}." if option.unit else "")
         lines += ["", *(f"# {line}" for line in textwrap.wrap(note, 110))]
         given = option.name in values
-        value = toml_value(values[option.name] if given else option.default)
+        usual = option.example if option.listed and option.example else option.default
+        value = toml_value(values[option.name] if given else usual)
         lines.append(f"{'' if given else '#'}{option.path[-1]} = {value}")
     return "\n".join(lines) + "\n"
 
