@@ -19,7 +19,7 @@ EVERY_OCTET = bytes(range(256)) * 3
 
 
 def readings(message: bytes) -> list[tuple[str, bytes]]:
-    return list(other_readings(message, scan(message, parse_header(message), descend_messages=True)))
+    return list(other_readings(message, scan(message, parse_header(message), descend_messages=True)).found)
 
 
 def test_an_ordinary_message_has_no_other_reading() -> None:
@@ -103,3 +103,17 @@ def test_uuencoded_lines_do_not_make_much_of_little() -> None:
     text = b"begin 644 x\n" + b"M\n" * 100_000 + b"end\n"
     [(_, content)] = files_within(text)
     assert len(content) < 2.1 * len(text)
+
+
+def test_many_other_readings_hide_none() -> None:
+    """Past the limit the message is not clean, whatever the last of them is."""
+    field = b"Content-Transfer-Encoding: 7bit\r\n"
+    flood = mixed(*(OCTETS + field + field + b"\r\nx%d" % number for number in range(MAX_READINGS + 1)), PART)
+    contents = read_contents(flood, parse_header(flood))
+    assert not contents.readings_complete
+    assert kinds.UNREAD.name in {each.kind for each in form_signals(contents)}
+
+
+def test_the_last_of_very_many_fields_is_believed_as_well() -> None:
+    fields = b"Content-Transfer-Encoding: 7bit\r\n" * 50 + BASE64
+    assert ("a second encoding", b"hello world!") in readings(mixed(OCTETS + fields + b"\r\naGVsbG8gd29ybGQh\r\n"))

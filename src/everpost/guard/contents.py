@@ -33,8 +33,8 @@ class Contents:
     """Subject, texts and HTML of the message and of messages inside it, its pictures, and its files.
 
     What cannot be read as a text or a page here is a file; so is a text that has a name. `readings` are what other
-    programs may read where ours reads otherwise; `problems` is all that is wrong with the form of the message, and
-    `partial`, that it is a piece of one (RFC 2046 §5.2.2).
+    programs may read where ours reads otherwise (all of it, if `readings_complete`); `problems` is all that is wrong
+    with the form of the message, and `partial`, that it is a piece of one (RFC 2046 §5.2.2).
     """
 
     subject: str
@@ -43,6 +43,7 @@ class Contents:
     pictures: tuple[bytes, ...]
     files: tuple[File, ...]
     readings: tuple[File, ...] = ()
+    readings_complete: bool = True
     problems: frozenset[MimeProblem] = frozenset()
     partial: bool = False
 
@@ -63,10 +64,11 @@ def read_contents(data: bytes, header: Header) -> Contents:
             pictures.append(decode_body(data, part, limit=MAX_PICTURE))
         if part.filename or part.type not in _SHOWN:
             files.append(File(part.filename or "", part.type, decode_body(data, part)))
+    readings = other_readings(data, root)
     subject = header.last("subject")
     return Contents(
         as_text(subject.raw) if subject else "", tuple(texts), tuple(htmls), tuple(pictures), tuple(files),
-        tuple(File(where, "", content) for where, content in other_readings(data, root)),
+        tuple(File(where, "", content) for where, content in readings.found), readings.complete,
         frozenset(problem for part in root.walk() for problem in part.problems),
         any(part.type == "message/partial" for part in root.walk()),
     )  # fmt: skip

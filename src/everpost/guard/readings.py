@@ -5,12 +5,13 @@ broken or hidden between the parts. They are for the scanners, not for people. P
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
 from everpost.guard.oldforms import files_within
-from everpost.mail.header import parse_header_at
+from everpost.mail.header import Field, parse_header_at
 from everpost.mail.mime import MimeProblem, Part, decode_body, decode_text, scan
 
 Reading = tuple[str, bytes]
@@ -32,15 +33,25 @@ _BASE64: Final = re.compile(rb"\s*(?:[A-Za-z0-9+/]{4}){10,}[A-Za-z0-9+/]{0,3}={0
 _DELIMITER: Final = re.compile(rb"^--([^\r\n]{1,70}?)[ \t]*\r?$", re.MULTILINE)
 
 
-def other_readings(data: bytes, root: Part) -> Iterator[Reading]:
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """What was found; `complete` is false where there were more than are looked at."""
+
+    found: tuple[Reading, ...]
+    complete: bool
+
+
+def other_readings(data: bytes, root: Part) -> Readings:
     """The readings of a scanned message that differ from ours, at most `MAX_READINGS`."""
+    found: list[Reading] = []
     octets = 0
-    for where, content in islice(_of_message(data, root), MAX_READINGS):
+    for where, content in _of_message(data, root):
         octets += len(content)
-        if octets > _MAX_OCTETS:
-            return
+        if octets > _MAX_OCTETS or len(found) >= MAX_READINGS:
+            return Readings(tuple(found), complete=False)
         if content:
-            yield where, content
+            found.append((where, content))
+    return Readings(tuple(found), complete=True)
 
 
 def _of_message(data: bytes, root: Part) -> Iterator[Reading]:
@@ -60,9 +71,9 @@ def _problems(data: bytes, part: Part) -> Iterator[Reading]:
     header = parse_header_at(data, part.header_start, part.body_end)
     body = data[part.body_start : part.body_end]
     if MimeProblem.DUPLICATE_FIELD in part.problems:
-        for field in header.all(_TYPE)[1:5]:
+        for field in _others(header.all(_TYPE)):
             yield from _as_message(b"Content-Type:" + field.raw, _encoding_field(part), body, "a second Content-Type")
-        for field in header.all(_ENCODING)[1:5]:
+        for field in _others(header.all(_ENCODING)):
             yield from _as_message(
                 _type_field(part), b"Content-Transfer-Encoding:" + field.raw, body, "a second encoding"
             )
@@ -74,6 +85,11 @@ def _problems(data: bytes, part: Part) -> Iterator[Reading]:
         for field in header.all(_TYPE)[:1]:
             yield from _as_message(b"Content-Type:" + field.raw, b"", plain, "an encoded multipart")
         yield from _guessed(plain)
+
+
+def _others(fields: Sequence[Field]) -> list[Field]:
+    """All but the first, which is ours, or of very many some and the last: a reader takes one or the other end."""
+    return list(fields[1:]) if len(fields) <= 5 else [*fields[1:4], fields[-1]]
 
 
 def _guessed(body: bytes) -> Iterator[Reading]:

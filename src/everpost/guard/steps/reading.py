@@ -26,16 +26,23 @@ class Reading:
 
     async def __call__(self, case: Case) -> Iterable[Signal]:
         case.contents = await asyncio.to_thread(_read, case) if case.size > BESIDE else _read(case)
-        return tuple(form_signals(case.contents))
+        return (*form_signals(case.contents), *_cut(case.size))
 
 
 def form_signals(contents: Contents) -> Iterator[Signal]:
     """What makes programs read a message in different ways, or keeps it from being read at all."""
     if contents.partial:
         yield signal(kinds.PARTIAL, "a part is of type message/partial")
+    if not contents.readings_complete:
+        yield signal(kinds.UNREAD, "it can be read in more ways than are scanned")
     for kind, problems in _FORM.items():
         if found := sorted(each.name.lower().replace("_", " ") for each in problems & contents.problems):
             yield signal(kind, ", ".join(found))
+
+
+def _cut(size: int) -> Iterator[Signal]:
+    if size > MAX_OCTETS:
+        yield signal(kinds.UNREAD, f"only the first {MAX_OCTETS} octets of {size} were read", weight=1.0)
 
 
 def _read(case: Case) -> Contents:
