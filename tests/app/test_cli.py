@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import msgspec
 import pytest
 from click.testing import CliRunner, Result
 
@@ -89,7 +90,10 @@ async def test_sample_with_everything_uncommented_is_valid(everpost: Everpost, t
     whole = "\n".join(line.removeprefix("#") if line[:1] == "#" and line[1:2] != " " else line for line in lines)
     path = tmp_path / "whole.toml"
     path.write_text(whole.replace('database_file = ""', ""))
-    assert load_config(path, {}) == load_config(everpost.config, {})
+    read = load_config(path, {})
+    assert [each.name for each in read.guard.icap] == ["acme"]  # a list has an example, and no defaults
+    without = msgspec.structs.replace(read, guard=msgspec.structs.replace(read.guard, icap=()))
+    assert without == load_config(everpost.config, {})
 
 
 async def test_a_small_organisation(everpost: Everpost, database: Database) -> None:
@@ -350,6 +354,19 @@ async def test_doctor(everpost: Everpost, tmp_path: Path) -> None:
     (found,) = [check for check in report["checks"] if check["name"] == "primary main"]
     assert found["verdict"] == "warning"
     assert "does not answer" in found["detail"]
+    (tmp_path / "rules").mkdir()
+    (tmp_path / "rules" / "a.yar").write_text("rule A { condition: true }")
+    everpost.config.write_text(
+        head + ports + '[guard.clamd]\naddress = "/nowhere/clamd.ctl"\n[guard.yara]\nrules_dir = "rules"\n'
+        '[[guard.icap]]\nname = "acme"\nurl = "icap://127.0.0.1:1/scan"\n'
+    )  # fmt: skip
+    report = await everpost.json("doctor")
+    scanners = {check["name"]: check for check in report["checks"] if check["name"].startswith("scanner ")}
+    assert {name: check["verdict"] for name, check in scanners.items()} == {
+        "scanner clamd": "warning", "scanner acme": "warning", "scanner yara": "ok",
+    }  # fmt: skip
+    assert "1 rules in" in scanners["scanner yara"]["detail"]
+    assert "No such file" in scanners["scanner clamd"]["detail"]
     (tmp_path / "data" / "master.key").chmod(0o644)
     told = await asyncio.to_thread(everpost.invoke, "doctor")
     assert told.exit_code == 1

@@ -150,7 +150,9 @@ def test_endpoint_refused(text: str) -> None:
 def test_every_option_is_documented_and_has_a_variable_of_its_own() -> None:
     options = list(options_of(Config))
     assert [option.name for option in options if not option.text.endswith(".")] == []
-    assert [name for name, count in Counter(option.variable for option in options).items() if count > 1] == []
+    assert [
+        name for name, count in Counter(option.variable for option in options if not option.listed).items() if count > 1
+    ] == []
     assert [option.name for option in options if option.name.endswith(("_s", "_octets")) and not option.unit] == []
 
 
@@ -158,12 +160,42 @@ def test_defaults_are_accepted_when_written_out(tmp_path: Path) -> None:
     lines = []
     section: tuple[str, ...] = ()
     for option in options_of(Config):
+        if option.listed:
+            continue  # a table of which there is none by default
         if option.path[:-1] != section:
             section = option.path[:-1]
             lines.append(f"[{'.'.join(section)}]")
         if not option.secret:
             lines.append(f"{option.path[-1]} = {toml_value(option.default)}")
     assert load_config(write(tmp_path, "\n".join(lines)), {}) == Config()
+
+
+def test_several_engines_are_listed_one_after_the_other(tmp_path: Path) -> None:
+    text = "".join(
+        f'[[guard.icap]]\nname = "{name}"\nurl = "icaps://av.example.org/{name}"\nca_file = "ca.pem"\n' for name in "ab"
+    )
+    engines = load_config(write(tmp_path, text), {}).guard.icap
+    assert [(each.name, each.url) for each in engines] == [
+        ("a", "icaps://av.example.org/a"), ("b", "icaps://av.example.org/b"),
+    ]  # fmt: skip
+    assert engines[1].ca_file == str(tmp_path / "ca.pem")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[guard.clamd]\naddress = "clamav"\n', "guard.clamd.address: 'clamav': write a path"),
+        ('[guard.clamd]\nunavailable = "drop"\n', "guard.clamd.unavailable: invalid enum value 'drop'"),
+        ('[[guard.icap]]\nurl = "icap://av:1344/x"\n', "guard.icap[0].name: '': a name of its own"),
+        ('[[guard.icap]]\nname = "clamd"\nurl = "icap://av:1344/x"\n', "guard.icap[0].name: 'clamd': a name"),
+        ('[[guard.icap]]\nname = "a"\nurl = "http://av/x"\n', "guard.icap[0].url: 'http://av/x': write it like"),
+        ('[[guard.icap]]\nname = "a"\nurll = "x"\n', "there is no option 'guard.icap[0].urll': did you mean"),
+    ],
+)
+def test_scanners_that_cannot_be_asked_are_refused(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load_config(write(tmp_path, text), {})
+    assert says in str(refused.value)
 
 
 def test_the_manual_is_current() -> None:

@@ -33,7 +33,7 @@ def test_our_own_peoples_mail_stays_as_it_is() -> None:
 def test_added_fields_are_folded_and_flag_what_is_bad() -> None:
     verdict = judge([signal(kind, "x") for kind in kinds.all_kinds()], Way.INBOUND, Policy())
     fields = added_fields(verdict, None, "mx.everpost.example")
-    assert fields.startswith(b"X-Everpost-Verdict: phishing score=")
+    assert fields.startswith(b"X-Everpost-Verdict: malware score=")
     assert fields.endswith(b"X-Spam-Flag: YES\r\n")
     assert all(len(line) <= 78 for line in fields.split(b"\r\n"))
     header = parse_header(fields + b"\r\n")

@@ -89,3 +89,21 @@ def test_a_verdict_survives_storage() -> None:
 def test_every_kind_says_what_it_means(kind: kinds.SignalKind) -> None:
     assert kind.meaning.endswith((".", ")"))
     assert kinds.kind_of(kind.name) is kind
+
+
+@pytest.mark.parametrize(
+    ("kind", "instead"),
+    [
+        (kinds.SCANNER_AWAY, Disposition.ACCEPT),
+        (kinds.SCANNER_AWAY_QUARANTINE, Disposition.QUARANTINE),
+        (kinds.SCANNER_AWAY_DEFER, Disposition.DEFER),
+    ],
+)
+def test_mail_that_a_needed_scanner_has_not_seen_is_not_delivered(kind, instead: Disposition) -> None:
+    unseen = signal(kind, "x")
+    assert judged(unseen) == (Judgement.CLEAN, instead)
+    spam = [signal(kinds.LISTED, "x"), signal(kinds.SPF_FAIL, "x")]
+    assert judged(*spam, unseen)[1] is (Disposition.JUNK if instead is Disposition.ACCEPT else instead)
+    assert judged(unseen, signal(kinds.SCANNER_MALWARE, "x"))[1] is Disposition.QUARANTINE  # kept apart anyway
+    both = [signal(kinds.SCANNER_AWAY_QUARANTINE, "x"), signal(kinds.SCANNER_AWAY_DEFER, "x")]
+    assert judged(*both) == (Judgement.CLEAN, Disposition.DEFER)

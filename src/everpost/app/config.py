@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from everpost.app.options import ConfigError, Section, doc, read_options, unknown_variables
+from everpost.app.scanner_options import Clamd, Icap, Yara, scanner_problems
 from everpost.crypto.keys import KeyProblem, SealingKey, load_or_create_master_key, master_key_from_hex
 
 __all__ = ["Config", "ConfigError", "Endpoint", "Listener", "Web", "find_config", "load_config", "parse_endpoint"]
@@ -266,6 +267,9 @@ class Guard(Section, frozen=True):
     bad_score: Annotated[
         float, doc("From this score on it is spam, or phishing, by what points to it most.", ge=0.1, le=100)
     ] = 5.0
+    clamd: Clamd = Clamd()
+    icap: tuple[Icap, ...] = ()
+    yara: Yara = Yara()
 
 
 class Metrics(Section, frozen=True):
@@ -420,6 +424,7 @@ def _problems(config: Config) -> list[tuple[str, str]]:
     if config.queue.relay:
         found += _bad_endpoints("queue.relay", (config.queue.relay,))
     found += _bad_resolvers("queue.resolver", config.queue.resolver)
+    found += scanner_problems(config.guard.clamd, config.guard.icap)
     if config.queue.backoff_longest_s < config.queue.backoff_first_s:
         found.append(("queue.backoff_longest_s", "must not be less than backoff_first_s"))
     if config.web.tls and config.certificate(config.web) is None:

@@ -13,6 +13,8 @@ from everpost.app.child import run_child
 from everpost.app.config import Config
 from everpost.app.leader import Leader
 from everpost.app.refresh import Refresher, Repeater
+from everpost.app.scanner_watch import SCANNERS_S, ScannerWatch
+from everpost.app.scanning import make_scanners
 from everpost.continuity import snapshot
 from everpost.continuity.alerts import AlertSender
 from everpost.continuity.monitor import CHANNEL as PROBE_CHANNEL
@@ -59,6 +61,7 @@ class Control:
             database, ground.blobs, self._intake, ground.directory, config.hostname, config.spool_folder
         )
         self._following = _make_following(config, database, keys)
+        self._scanners = ScannerWatch(database, make_scanners(config) if config.guard.enabled else [])
         self._failbacks = Repeater("failbacks", self._runner.resume, 1.0)
         self._told = Repeater("alerts", self._alerts.deliver_due, 1.0)
         self._roles = self._make_roles()
@@ -77,6 +80,7 @@ class Control:
             Repeater("audit", self._chain, 1.0),
             Repeater("reports", self._reports.send_due, 2.0),
             Repeater("gauges", self._measure, 5.0),
+            Repeater("scanners", self._scanners.run_once, SCANNERS_S),
             Repeater("housekeeping", self._tidy, 600.0),
         ]
 

@@ -20,7 +20,7 @@ from everpost.app.apidocs import api_page
 from everpost.app.cli import root
 from everpost.app.config import Config
 from everpost.app.metrics import described
-from everpost.app.options import Option, options_of
+from everpost.app.options import Option, options_of, section_of
 from everpost.guard.kinds import all_kinds
 from everpost.guard.model import Disposition, Judgement, Way
 from everpost.guard.verdict import CAPS, DEFAULT_DISPOSITIONS
@@ -87,16 +87,22 @@ def configuration_page() -> str:
     """The manual's page on configuration, in Markdown."""
     parts = [_INTRODUCTION]
     for path, options in groupby(options_of(Config), key=lambda option: option.path[:-1]):
-        title = f"`[{'.'.join(path)}]`" if path else "Top of the file"
+        rows = list(options)
+        title = f"`{_header(path, rows[0])}`" if path else "Top of the file"
         parts.append(f"\n## {title}\n\n{_section_text(path)}\n\n| option | default | meaning |\n| --- | --- | --- |\n")
-        parts += [_row(option) for option in options]
+        parts += [_row(option) for option in rows]
     return "".join(parts)
+
+
+def _header(path: tuple[str, ...], first: Option) -> str:
+    """The line that begins a section of the file."""
+    return f"[[{'.'.join(path)}]]" if first.listed else f"[{'.'.join(path)}]"
 
 
 def _section_text(path: tuple[str, ...]) -> str:
     section: Any = Config
     for key in path:
-        section = typing.get_type_hints(section)[key]
+        section = section_of(typing.get_type_hints(section)[key])
     return " ".join((section.__doc__ or "").split())
 
 
@@ -110,7 +116,8 @@ def _row(option: Option) -> str:
     if option.example:
         meaning += f" Example: `{option.example}`."
     default = "" if option.secret else f"`{toml_value(option.default)}`"
-    return f"| `{option.path[-1]}`<br>`{option.variable}` | {default} | {meaning} |\n"
+    variable = f"<br>`{option.variable}`" if option.variable else ""
+    return f"| `{option.path[-1]}`{variable} | {default} | {meaning} |\n"
 
 
 def sample_configuration(values: Mapping[str, str]) -> str:
@@ -120,13 +127,15 @@ def sample_configuration(values: Mapping[str, str]) -> str:
     for option in options_of(Config):
         if option.path[:-1] != section:
             section = option.path[:-1]
-            lines += ["", f"[{'.'.join(section)}]"]
+            header = _header(section, option)
+            lines += ["", f"#{header}" if option.listed else header]
         if option.secret:
             continue
         note = option.text + (f" In {option.unit}." if option.unit else "")
         lines += ["", *(f"# {line}" for line in textwrap.wrap(note, 110))]
         given = option.name in values
-        value = toml_value(values[option.name] if given else option.default)
+        usual = option.example if option.listed and option.example else option.default
+        value = toml_value(values[option.name] if given else usual)
         lines.append(f"{'' if given else '#'}{option.path[-1]} = {value}")
     return "\n".join(lines) + "\n"
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from everpost.app import metrics
 from everpost.app.assembly import make_resolver
 from everpost.app.config import Config, ConfigError
+from everpost.app.scanning import make_scanners
 from everpost.auth.patience import PatientResolver
 from everpost.auth.resolver import CachingResolver, DnsResolver
 from everpost.directory.resolve import Directory
@@ -82,7 +83,7 @@ def _country(config: Config) -> Callable[[IPv4Address | IPv6Address | None], str
 
 def _make_guard(config: Config, settings: GuardSettings, links: Links) -> Guard:
     resolver = CachingResolver(PatientResolver(DnsResolver(make_resolver(config))))
-    steps = make_steps(settings, resolver, links)
+    steps = make_steps(settings, resolver, links, make_scanners(config))
     return Guard(settings, steps, on_fault=_count_fault, on_verdict=_count_verdict)
 
 

@@ -80,6 +80,25 @@ GUARD_LISTS_UNREADABLE = Gauge(
     "everpost_guard_lists_unreadable", "Lists of links that cannot be read now.", registry=REGISTRY,
     multiprocess_mode="livemax",
 )  # fmt: skip
+SCANS = Counter(
+    "everpost_scans", "Messages that a malware scanner was asked about, by how it ended.", ["engine", "result"],
+    registry=REGISTRY,
+)  # fmt: skip
+SCAN_SECONDS = Histogram(
+    "everpost_scan_seconds", "How long a malware scanner took for a message.", ["engine"], registry=REGISTRY,
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30),
+)  # fmt: skip
+SCANNER_UP = Gauge(
+    "everpost_scanner_up", "Whether a malware scanner answers, and whether its newest YARA rules can be used.",
+    ["engine"], registry=REGISTRY, multiprocess_mode="livemostrecent",
+)  # fmt: skip
+YARA_RULES = Gauge(
+    "everpost_yara_rules", "YARA rules in use: the most of any worker.", registry=REGISTRY, multiprocess_mode="livemax"
+)
+YARA_BROKEN = Gauge(
+    "everpost_yara_broken", "1 where newer YARA rules cannot be used and the old ones are kept.", registry=REGISTRY,
+    multiprocess_mode="livemax",
+)  # fmt: skip
 ALERTS_OPEN = Gauge(
     "everpost_alert_calls_open", "Contacts that are still owed an alert.", registry=REGISTRY,
     multiprocess_mode="livemostrecent",

@@ -6,7 +6,7 @@ import difflib
 import re
 import tomllib
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -60,6 +60,7 @@ class Option:
     unit: str
     example: str
     secret: bool
+    listed: bool = False  # in a table of which there may be several: `[[guard.icap]]`
 
     @property
     def name(self) -> str:
@@ -67,18 +68,18 @@ class Option:
 
     @property
     def variable(self) -> str:
-        """The environment variable that overrides the file."""
-        return ENVIRONMENT_PREFIX + "_".join(self.path).upper()
+        """The environment variable that overrides the file; "" for what is listed."""
+        return "" if self.listed else ENVIRONMENT_PREFIX + "_".join(self.path).upper()
 
 
-def options_of(section: type[msgspec.Struct], path: tuple[str, ...] = ()) -> Iterator[Option]:
+def options_of(section: type[msgspec.Struct], path: tuple[str, ...] = (), *, listed: bool = False) -> Iterator[Option]:
     """Every option of a section and those below, the section's own first."""
     hints = typing.get_type_hints(section, include_extras=True)
-    below: list[tuple[type[msgspec.Struct], tuple[str, ...]]] = []
+    below: list[tuple[type[msgspec.Struct], tuple[str, ...], bool]] = []
     for field in msgspec.structs.fields(section):
         bare, meta = _unwrap(hints[field.name])
-        if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-            below.append((bare, (*path, field.name)))
+        if (inner := section_of(bare)) is not None:
+            below.append((inner, (*path, field.name), inner is not bare))
             continue
         extra = (meta.extra or {}) if meta else {}
         yield Option(
@@ -89,9 +90,17 @@ def options_of(section: type[msgspec.Struct], path: tuple[str, ...] = ()) -> Ite
             extra.get("unit", ""),
             extra.get("example", ""),
             bool(extra.get("secret")),
+            listed,
         )
-    for inner, inner_path in below:
-        yield from options_of(inner, inner_path)
+    for inner, inner_path, several in below:
+        yield from options_of(inner, inner_path, listed=listed or several)
+
+
+def section_of(hint: Any) -> type[msgspec.Struct] | None:
+    """The section that this type is, or is a tuple of; None for an option."""
+    if typing.get_origin(hint) is tuple:
+        hint = typing.get_args(hint)[0]
+    return hint if isinstance(hint, type) and issubclass(hint, msgspec.Struct) else None
 
 
 def read_options(section: type[T], path: Path | None, environment: Mapping[str, str]) -> T:
@@ -99,7 +108,7 @@ def read_options(section: type[T], path: Path | None, environment: Mapping[str, 
     where = str(path) if path is not None else "environment"
     values = _read_toml(path) if path is not None else {}
     _refuse_unknown(section, values, (), where)
-    options = {option.variable: option for option in options_of(section)}
+    options = {option.variable: option for option in options_of(section) if not option.listed}
     for option in options.values():
         if option.secret and _lookup(values, option.path) is not None:
             raise ConfigError(f"{where}: {option.name} is a secret: set {option.variable}, or {option.name}_file")
@@ -107,7 +116,7 @@ def read_options(section: type[T], path: Path | None, environment: Mapping[str, 
         if variable in options:
             _store(values, options[variable].path, _from_text(options[variable], text))
     if path is not None:
-        _anchor_files(values, options.values(), path.resolve().parent)
+        _anchor_files(values, options_of(section), path.resolve().parent)
     try:
         return msgspec.convert(values, section)
     except msgspec.ValidationError as error:
@@ -116,7 +125,7 @@ def read_options(section: type[T], path: Path | None, environment: Mapping[str, 
 
 def unknown_variables(section: type[msgspec.Struct], environment: Mapping[str, str]) -> list[str]:
     """What begins with EVERPOST_ and is no option, as sentences with a suggestion."""
-    known = [option.variable for option in options_of(section)]
+    known = [option.variable for option in options_of(section) if not option.listed]
     return [
         f"{variable} is no option{_suggest(variable, known)}"
         for variable in sorted(environment)
@@ -147,6 +156,9 @@ def _read_toml(path: Path) -> dict[str, Any]:
 
 
 def _refuse_unknown(section: type[msgspec.Struct], values: Any, path: tuple[str, ...], where: str) -> None:
+    if isinstance(values, list):
+        for number, each in enumerate(values):
+            _refuse_unknown(section, each, (*path[:-1], f"{path[-1]}[{number}]") if path else path, where)
     if not isinstance(values, dict):
         return  # the wrong type is reported when converting
     hints = typing.get_type_hints(section, include_extras=True)
@@ -155,8 +167,8 @@ def _refuse_unknown(section: type[msgspec.Struct], values: Any, path: tuple[str,
             name = ".".join((*path, key))
             raise ConfigError(f"{where}: there is no option {name!r}{_suggest(key, list(hints), path)}")
         bare, _ = _unwrap(hints[key])
-        if isinstance(bare, type) and issubclass(bare, msgspec.Struct):
-            _refuse_unknown(bare, value, (*path, key), where)
+        if (inner := section_of(bare)) is not None:
+            _refuse_unknown(inner, value, (*path, key), where)
 
 
 def _suggest(word: str, known: list[str], path: tuple[str, ...] = ()) -> str:
@@ -204,10 +216,24 @@ def _store(values: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     values[path[-1]] = value
 
 
-def _anchor_files(values: dict[str, Any], options: Any, folder: Path) -> None:
+def _anchor_files(values: dict[str, Any], options: Iterable[Option], folder: Path) -> None:
     """Relative paths count from the file's own folder, wherever the command is run."""
     for option in options:
-        if option.path[-1].endswith(("_file", "_dir")):
-            value = _lookup(values, option.path)
-            if isinstance(value, str) and value:
-                _store(values, option.path, str(folder / Path(value).expanduser()))
+        key = option.path[-1]
+        if key.endswith(("_file", "_dir")):
+            for table in _tables(values, option.path[:-1]):
+                value = table.get(key)
+                if isinstance(value, str) and value:
+                    table[key] = str(folder / Path(value).expanduser())
+
+
+def _tables(values: Any, path: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """The tables that this path leads to: several where one on the way is listed."""
+    if isinstance(values, list):
+        for each in values:
+            yield from _tables(each, path)
+    elif isinstance(values, dict):
+        if not path:
+            yield values
+        elif path[0] in values:
+            yield from _tables(values[path[0]], path[1:])

@@ -42,6 +42,8 @@ class AlertKind(enum.StrEnum):
     FAILBACK_FINISHED = "failback finished"
     DRILL_FINISHED = "drill finished"
     FOLLOWING_PAUSED = "following paused"
+    SCANNER_AWAY = "scanner away"
+    SCANNER_BACK = "scanner back"
 
 
 class Notifier(Protocol):

@@ -11,6 +11,7 @@ from everpost.auth.check import Authentication
 from everpost.directory.model import AS_IT_CAME, CopyPolicy
 from everpost.guard.contents import Contents
 from everpost.guard.model import Way
+from everpost.guard.scanners.shelf import Kept
 from everpost.mail.address import Address
 from everpost.mail.header import Header
 
@@ -36,8 +37,8 @@ class Case:
     differ, where one organisation alone gets them; `message_id` is the number that the message will have, where one was
     given out before.
 
-    `authentication` and `contents` are there once the steps that ask who sends, and that read the message, have run:
-    steps that need them say so.
+    `authentication`, `contents` and `kept` (what was unpacked, for the scanners) are there once the steps that ask who
+    sends, that read the message, and that look into its files, have run: steps that need them say so.
     """
 
     way: Way
@@ -58,3 +59,4 @@ class Case:
     message_id: int | None = None
     authentication: Authentication | None = field(default=None)
     contents: Contents | None = field(default=None)
+    kept: Kept | None = field(default=None)

@@ -6,7 +6,8 @@ from typing import Final
 
 from everpost.auth.check import Authentication
 from everpost.auth.results import NAME, results_field
-from everpost.guard.model import Judgement, Verdict, Way
+from everpost.guard.kinds import kind_of
+from everpost.guard.model import Group, Judgement, Signal, Verdict, Way
 from everpost.mail.edits import Edit, Edits
 from everpost.mail.header import Header
 
@@ -21,12 +22,18 @@ def added_fields(verdict: Verdict, authentication: Authentication | None, authse
     fields = b""
     if authentication is not None:
         fields += results_field(authentication.results(authserv_id))
-    names = ", ".join(dict.fromkeys(each.kind for each in verdict.signals if each.weight))
+    names = ", ".join(dict.fromkeys(each.kind for each in verdict.signals if each.weight or _unseen(each)))
     details = f" ({names})" if names else ""
     fields += _folded(f"{VERDICT}: {verdict.judgement} score={verdict.score:g}{details}")
     if verdict.judgement in _FLAGGED:
         fields += f"{SPAM_FLAG}: YES\r\n".encode()
     return fields
+
+
+def _unseen(each: Signal) -> bool:
+    """Whether it says that something was not looked at: readers are told, though it weighs nothing."""
+    kind = kind_of(each.kind)
+    return kind is not None and kind.group is Group.FAULT
 
 
 def strangers_results(header: Header, way: Way) -> Edits:

@@ -21,11 +21,14 @@ from everpost.guard.model import Disposition, Phase, Verdict, Way
 from everpost.guard.pipeline import Pipeline, Step
 from everpost.guard.policy.apply import NO_BOOKS, apply_rules
 from everpost.guard.policy.evaluate import RuleBook
+from everpost.guard.scanners.engine import Scanner
+from everpost.guard.scanners.shelf import Shelf
 from everpost.guard.steps.attachments import Attachments
 from everpost.guard.steps.author import Author
 from everpost.guard.steps.greeting import BlockList, BlockLists, Greeting
 from everpost.guard.steps.links import Links
 from everpost.guard.steps.reading import BESIDE, MAX_OCTETS, Reading
+from everpost.guard.steps.scanners import Scanners
 from everpost.guard.steps.sender import Sender
 from everpost.guard.verdict import Policy, judge
 from everpost.mail.edits import Edits, in_order
@@ -39,9 +42,9 @@ class GuardSettings:
     """`hostname` is our name in Authentication-Results; `sender_s` bounds, in seconds, what is asked of the DNS for
     one message; `trusted_sealers` are forwarders whose ARC seals are believed; `own_hosts` are where our
     own pages are; `content_s` bounds, in seconds, each look at what a message says,
-    `files_s` the look into its files; `clicks` makes the addresses that stand for links on delivery copies;
-    `link_lists` are addresses to be blocked and allowed;
-    `country` says where a client is.
+    `files_s` the look into its files, `scanners_s` all malware scanners together, which have shorter limits each;
+    `clicks` makes the addresses that stand for links on delivery copies; `link_lists` are addresses to be blocked and
+    allowed; `country` says where a client is.
     """
 
     hostname: str
@@ -54,6 +57,7 @@ class GuardSettings:
     country: Callable[[IPv4Address | IPv6Address | None], str] = lambda _address: ""
     content_s: float = 10.0
     files_s: float = 2.0
+    scanners_s: float = 60.0
     policy: Policy = field(default_factory=Policy)
 
 
@@ -126,11 +130,14 @@ def _edits(case: Case, change: BodyChange) -> Edits:
     return body_edits(data, scan(data, case.header), change)
 
 
-def make_steps(settings: GuardSettings, resolver: Resolver, links: Links | None = None) -> list[Step]:
-    """The steps that these settings ask for. `links`: one that others use as well."""
+def make_steps(
+    settings: GuardSettings, resolver: Resolver, links: Links | None = None, scanners: Sequence[Scanner] = ()
+) -> list[Step]:
+    """The steps that these settings ask for, with these malware scanners. `links`: one that others use as well."""
     check = CheckSettings(
         seconds=settings.sender_s, trusted_sealers=settings.trusted_sealers, receiver=settings.hostname
     )
+    files = Attachments(settings.files_s, shelf=Shelf() if scanners else None)
     steps = [
         Step("greeting", Phase.CONNECTION, Greeting(frozenset({settings.hostname.lower()})), 1.0, ways=_INBOUND),
         Step("sender", Phase.MESSAGE, Sender(resolver, check), settings.sender_s + 2.0, ways=_INBOUND),
@@ -142,10 +149,12 @@ def make_steps(settings: GuardSettings, resolver: Resolver, links: Links | None 
             settings.content_s,
             after=("reading",),
         ),
-        Step("attachments", Phase.MESSAGE, Attachments(settings.files_s), settings.content_s, after=("reading",)),
+        Step("attachments", Phase.MESSAGE, files, settings.content_s, after=("reading",)),
         Step("author", Phase.MESSAGE, Author(), 1.0, after=("sender",), ways=_INBOUND),
     ]
     if settings.block_lists:
         asked = BlockLists(resolver, settings.block_lists)
         steps.insert(1, Step("block lists", Phase.CONNECTION, asked, settings.sender_s, ways=_INBOUND))
+    if scanners:
+        steps.append(Step("scanners", Phase.MESSAGE, Scanners(scanners), settings.scanners_s, after=("attachments",)))
     return steps

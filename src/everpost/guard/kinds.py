@@ -282,6 +282,48 @@ ATTACHMENT_KINDS: Final = {
 }
 """What each finding of `guard.attachments` is worth."""
 
+# ------------------------------------------------------------------ the form of the message
+
+PARTIAL: Final = _kind(
+    "mime.partial", Group.PAYLOAD, 3.0, Judgement.MALWARE,
+    "The message is a piece of one that is put together when it is opened: nobody sees the whole (RFC 2046 §5.2.2).",
+)  # fmt: skip
+UNREAD: Final = _kind(
+    "mime.unread", Group.PAYLOAD, 3.0, Judgement.MALWARE,
+    "The message has more parts, levels or header than are looked at.",
+)  # fmt: skip
+AMBIGUOUS: Final = _kind(
+    "mime.ambiguous", Group.PAYLOAD, 1.5, Judgement.MALWARE,
+    "Two fields of a part say different things, so that programs read it in different ways; all of them are scanned.",
+)  # fmt: skip
+MALFORMED: Final = _kind(
+    "mime.malformed", Group.PAYLOAD, 0.2, Judgement.SPAM,
+    "A boundary is missing, or a type or transfer encoding is unknown; what programs may make of it is scanned.",
+)  # fmt: skip
+
+# ------------------------------------------------------------------ what scanners say
+
+SCANNER_MALWARE: Final = _kind(
+    "scanner.malware", Group.PAYLOAD, 10.0, Judgement.MALWARE,
+    "A scanner knows something in the message by a signature, or a YARA rule meets it.", decisive=True,
+)  # fmt: skip
+SCANNER_SUSPECT: Final = _kind(
+    "scanner.suspect", Group.PAYLOAD, 4.0, Judgement.MALWARE,
+    "A scanner's heuristic speaks against something in the message, or it is merely unwanted.",
+)  # fmt: skip
+SCANNER_RULE: Final = _kind(
+    "scanner.rule", Group.PAYLOAD, 0.0, Judgement.MALWARE,
+    "A YARA rule with a weight of its own (`weight` in its metadata) meets something in the message.",
+)  # fmt: skip
+SCANNER_INCOMPLETE: Final = _kind(
+    "scanner.incomplete", Group.PAYLOAD, 1.0, Judgement.MALWARE,
+    "Something was too large to be scanned as a whole.",
+)  # fmt: skip
+SCANNER_SLOW: Final = _kind(
+    "scanner.slow", Group.PAYLOAD, 3.0, Judgement.MALWARE,
+    "A scanner that answers otherwise was not done with this message in time.",
+)  # fmt: skip
+
 # ------------------------------------------------------------------ links
 
 LINK_KINDS: Final = {
@@ -410,6 +452,18 @@ STEP_FAILED: Final = _kind(
 STEP_LATE: Final = _kind(
     "fault.late", Group.FAULT, 0.0, Judgement.SUSPICIOUS,
     "A step was not done within its time: what it looks for is unknown.",
+)  # fmt: skip
+SCANNER_AWAY: Final = _kind(
+    "fault.scanner", Group.FAULT, 0.0, Judgement.SUSPICIOUS,
+    "A scanner did not answer, or could not look: it has not seen this message.",
+)  # fmt: skip
+SCANNER_AWAY_DEFER: Final = _kind(
+    "fault.scanner-defer", Group.FAULT, 0.0, Judgement.SUSPICIOUS,
+    "As `fault.scanner`, of one without which mail has to wait (`unavailable = \"defer\"`).",
+)  # fmt: skip
+SCANNER_AWAY_QUARANTINE: Final = _kind(
+    "fault.scanner-quarantine", Group.FAULT, 0.0, Judgement.SUSPICIOUS,
+    "As `fault.scanner`, of one without which mail is kept apart (`unavailable = \"quarantine\"`).",
 )  # fmt: skip
 NO_DNS: Final = _kind(
     "fault.dns", Group.FAULT, 0.0, Judgement.SUSPICIOUS, "The DNS gave no answer: who sends is not known for certain."

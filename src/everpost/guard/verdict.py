@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from everpost.guard.kinds import kind_of
+from everpost.guard.kinds import SCANNER_AWAY_DEFER, SCANNER_AWAY_QUARANTINE, kind_of
 from everpost.guard.model import Disposition, Group, Judgement, Signal, Verdict, Way
 
 _UNBOUNDED: Final = 100.0
@@ -29,7 +29,8 @@ _GRAVITY: Final = (Judgement.POLICY, Judgement.MALWARE, Judgement.PHISHING, Judg
 class Policy:
     """Thresholds of the score, and what is done with each judgement, for each way.
 
-    A `decisive` signal makes its judgement whatever the score. `weights` replaces those of signal kinds.
+    A `decisive` signal makes its judgement whatever the score. `weights` replaces those of signal kinds. `instead` says
+    by kinds of signals what is done with a message that would be delivered otherwise.
     """
 
     suspicious: float = 3.0
@@ -38,10 +39,22 @@ class Policy:
         default_factory=lambda: dict(DEFAULT_DISPOSITIONS)
     )
     weights: Mapping[str, float] = field(default_factory=dict)
+    instead: Mapping[str, Disposition] = field(default_factory=lambda: dict(INSTEAD))
 
-    def disposition(self, way: Way, judgement: Judgement) -> Disposition:
-        return self.dispositions.get((way, judgement), Disposition.ACCEPT)
+    def disposition(self, way: Way, judgement: Judgement, signals: Iterable[Signal] = ()) -> Disposition:
+        chosen = self.dispositions.get((way, judgement), Disposition.ACCEPT)
+        if chosen not in (Disposition.ACCEPT, Disposition.JUNK):
+            return chosen
+        wanted = {self.instead[each.kind] for each in signals if each.kind in self.instead}
+        return next((each for each in _STRICTEST if each in wanted), chosen)
 
+
+INSTEAD: Final[Mapping[str, Disposition]] = {
+    SCANNER_AWAY_DEFER.name: Disposition.DEFER,
+    SCANNER_AWAY_QUARANTINE.name: Disposition.QUARANTINE,
+}
+"""What mail is done with that a scanner was to see first."""
+_STRICTEST: Final = (Disposition.REJECT, Disposition.DEFER, Disposition.QUARANTINE, Disposition.JUNK)
 
 DEFAULT_DISPOSITIONS: Final[Mapping[tuple[Way, Judgement], Disposition]] = {
     (Way.INBOUND, Judgement.SPAM): Disposition.JUNK,
@@ -60,7 +73,7 @@ def judge(signals: Iterable[Signal], way: Way, policy: Policy) -> Verdict:
     score = _score(weighed)
     judgement = _judgement(weighed, score, policy)
     ordered = tuple(sorted(weighed, key=lambda each: (-abs(each.weight), each.kind, each.evidence)))
-    return Verdict(judgement, policy.disposition(way, judgement), round(score, 2), ordered)
+    return Verdict(judgement, policy.disposition(way, judgement, weighed), round(score, 2), ordered)
 
 
 def _weigh(each: Signal, policy: Policy) -> Signal:

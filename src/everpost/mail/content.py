@@ -19,6 +19,7 @@ _PREVIEW_HTML_OCTETS: Final = 65_536
 # Building a tree of very deep HTML takes quadratic time: 64 kB of it cost a third of a second, 16 kB 20 ms.
 _PREVIEW_TREE_OCTETS: Final = 16_384
 _MAX_BASE64_SEGMENTS: Final = 1000
+_MAX_UU_RATIO: Final = 2  # a line may lack the blanks at its end, and then gives more than it has
 
 _BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/="
 _NOT_BASE64 = bytes(code for code in range(256) if code not in _BASE64)
@@ -73,14 +74,16 @@ def _decode_uu(raw: bytes) -> bytes:
     begin = re.search(rb"^begin [0-7]+ [^\n]*\n", raw, re.MULTILINE)
     lines = raw[begin.end() if begin else 0 :].split(b"\n")
     decoded: list[bytes] = []
+    room = len(raw) * _MAX_UU_RATIO + 1024
     for line in lines:
         text = line.rstrip(b"\r")
-        if text == b"end":
+        if text == b"end" or room <= 0:
             break
         try:
             decoded.append(binascii.a2b_uu(text))
         except binascii.Error:
             continue
+        room -= len(decoded[-1])
     return b"".join(decoded)
 
 

@@ -21,9 +21,12 @@ from cryptography import x509
 from everpost.app.cli.context import Cli, command_options
 from everpost.app.config import Config, ConfigError, Listener, Web, find_config, load_config, parse_endpoint
 from everpost.app.database import DatabaseAway, open_database
+from everpost.app.scanning import make_scanners
 from everpost.continuity.probe import probe
 from everpost.crypto.keys import KeyProblem
 from everpost.directory.primary import Primary, load_primaries
+from everpost.guard.scanners.engine import Scanner
+from everpost.guard.scanners.model import Unavailable as ScannerAway
 from everpost.store.blobs import KeyRing
 from everpost.store.database import UNAVAILABLE
 
@@ -47,7 +50,7 @@ class Check:
 @click.command()
 @command_options
 async def command(cli: Cli) -> None:
-    """Check configuration, keys, disk, ports, certificates, database, clocks, and whether the primaries answer.
+    """Check configuration, keys, disk, ports, certificates, database, clocks; whether primaries and scanners answer.
 
     The exit status is 1 where mail cannot flow.
     """
@@ -64,6 +67,7 @@ async def command(cli: Cli) -> None:
         checks += await _database(config)
         if _fine(checks):
             checks += await _primaries(config)
+        checks += await _scanners(config)
         checks += list(_ports(config))
     cli.output({"checks": checks, "ok": _fine(checks)}, "\n".join(_line(check) for check in checks))
     if not _fine(checks):
@@ -203,6 +207,23 @@ async def _primary(config: Config, primary: Primary) -> Check:
         return Check(f"primary {primary.name}", "ok", f"answers in {result.latency_ms:.0f} ms")
     fix = f"everpost primary show {primary.name}: host, port, TLS and passwords; then everpost probe {primary.name}"
     return Check(f"primary {primary.name}", "warning", f"does not answer: {result.stage}: {result.detail}", fix)
+
+
+async def _scanners(config: Config) -> list[Check]:
+    """Whether each malware scanner answers. One that does not holds nothing up, unless it is to."""
+    try:
+        scanners = make_scanners(config) if config.guard.enabled else []
+    except ConfigError as error:
+        return [Check("scanners", "bad", str(error), "the file must exist and hold certificates in PEM")]
+    return list(await asyncio.gather(*(_scanner(each) for each in scanners)))
+
+
+async def _scanner(scanner: Scanner) -> Check:
+    try:
+        return Check(f"scanner {scanner.name}", "ok", await scanner.check())
+    except ScannerAway as problem:
+        fix = "does it run, and may we reach it? See docs/guard-scanners.md; mail is treated as its `unavailable` says"
+        return Check(f"scanner {scanner.name}", "warning", str(problem), fix)
 
 
 def _ports(config: Config) -> Iterator[Check]:

@@ -6,7 +6,7 @@ import hashlib
 import lzma
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -42,15 +42,21 @@ INTERNAL: Final = "our reader failed"
 """How the evidence begins where an error was not foreseen: worth a report to the makers."""
 
 
-def inspect(attachments: Sequence[Attachment], texts: Sequence[str], limits: Limits = Limits()) -> Inspection:  # noqa: B008
+def inspect(
+    attachments: Sequence[Attachment],
+    texts: Sequence[str],
+    limits: Limits = Limits(),  # noqa: B008
+    keep: Callable[[str, bytes], None] = lambda _path, _data: None,
+) -> Inspection:
     """Looks into all attachments of one message. Never raises; costs at most about what `limits` says.
 
-    `texts` are the plain words of the message (subject, body), in which passwords are looked for. Pure and
-    synchronous: call it in a thread or a process of its own.
+    `texts` are the plain words of the message (subject, body), in which passwords are looked for. `keep` is given
+    every file that was unpacked, once, with its path. Pure and synchronous: call it in a thread or a process of its
+    own.
     """
     budget = Budget(limits, sum(len(attachment.data) for attachment in attachments))
     context = Context(budget, Passwords(texts, budget))
-    walk = _Walk(context)
+    walk = _Walk(context, keep)
     for attachment in attachments:
         walk.enter(attachment)
     complete = not any(finding.kind in INCOMPLETE for finding in context.findings)
@@ -72,8 +78,9 @@ class _Place:
 class _Walk:
     """The state of one inspection: the members so far, and whether unpacking has been given up."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, keep: Callable[[str, bytes], None]) -> None:
         self._context = context
+        self._keep = keep
         self._seen: set[tuple[str, FileType]] = set()
         self._given_up = False
         self.members: list[Member] = []
@@ -105,9 +112,12 @@ class _Walk:
             )
         if digest in place.within:
             raise Exhausted(FindingKind.BOMB, f"{path} contains itself")
-        if self._given_up or (digest, kind) in self._seen:
+        if (digest, kind) in self._seen:
             return
         self._seen.add((digest, kind))
+        self._keep(path, data)
+        if self._given_up:
+            return
         self._look_into(
             Item(path, name, data, kind, place.depth), _Place(path, place.depth + 1, place.within | {digest})
         )

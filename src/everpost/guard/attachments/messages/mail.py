@@ -9,14 +9,12 @@ from typing import Final
 
 from everpost.guard.attachments.binary import Malformed
 from everpost.guard.attachments.context import Child, Context, Item
+from everpost.guard.oldforms import files_within
 from everpost.mail.header import parse_header
-from everpost.mail.mime import Part, decode_body, scan
+from everpost.mail.mime import decode_body, scan
 
 _MAX_PARTS: Final = 500
 _MBOX: Final = re.compile(rb"\AFrom [^\n]*\n")
-_UUENCODED: Final = re.compile(
-    rb"^begin [0-7]{3,4} [^\n]{1,255}\n(?:[ -`]{0,90}\r?\n)+?(?:`?\r?\n)?end\b", re.MULTILINE
-)
 _EXTENSIONS: Final = {"text/html": "html", "message/rfc822": "eml", "image/svg+xml": "svg", "text/calendar": "ics"}
 _MSG_ATTACHMENT: Final = "__attach_version1.0_"
 _MSG_DATA, _MSG_LONG_NAME, _MSG_NAME = "__substg1.0_37010102", "__substg1.0_3707001F", "__substg1.0_3704001F"
@@ -24,7 +22,7 @@ _MSG_LONG_NAME_8, _MSG_NAME_8 = "__substg1.0_3707001E", "__substg1.0_3704001E"
 
 
 def unpack_mail(item: Item, context: Context) -> Iterator[Child]:
-    """The leaves of a message but for its plain text; files that are uuencoded within plain text."""
+    """The leaves of a message but for its plain text; files that are encoded within plain text."""
     begin = _MBOX.match(item.data)
     data = item.data[begin.end() :] if begin else item.data
     root = scan(data, parse_header(data), max_parts=_MAX_PARTS, descend_messages=True)
@@ -37,20 +35,17 @@ def unpack_mail(item: Item, context: Context) -> Iterator[Child]:
         number += 1
         content = decode_body(data, part)
         if part.type == "text/plain" and not part.filename:
-            yield from _uuencoded(content, context)
+            yield from _within(content, context)
             continue
         context.budget.take(len(content))
         yield Child(part.filename or f"part {number}.{_EXTENSIONS.get(part.type, 'bin')}", content)
 
 
-def _uuencoded(text: bytes, context: Context) -> Iterator[Child]:
+def _within(text: bytes, context: Context) -> Iterator[Child]:
     """As before MIME, and as some readers still show it."""
-    if b"begin " not in text:
-        return
-    for match in _UUENCODED.finditer(text):
-        content = decode_body(text, Part("", "", 0, match.start(), match.end(), encoding="x-uuencode"))
+    for name, content in files_within(text):
         context.budget.take(len(content))
-        yield Child(match[0].split(b"\n")[0].split(b" ", 2)[2].strip().decode("utf-8", "replace"), content)
+        yield Child(name, content)
 
 
 def unpack_msg(item: Item, context: Context) -> Iterator[Child]:

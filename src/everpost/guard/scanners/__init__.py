@@ -1,0 +1,1 @@
+"""Malware scanners: what is asked of them, how, and what their answers mean."""
