@@ -160,6 +160,12 @@ def test_malware_is_never_let_in_by_a_rule() -> None:
     assert ruled.verdict.disposition is Disposition.QUARANTINE
 
 
+def test_nor_what_a_scanner_had_to_see_first() -> None:
+    unseen = judge([signal(kinds.SCANNER_AWAY_QUARANTINE, "clamd: away")], Way.INBOUND, Policy())
+    ruled = apply_rules(unseen, case(), {1: book('[[rule]]\nid = "r"\nstate = "on"\ndo = [{ do = "accept" }]')})
+    assert ruled.verdict.disposition is Disposition.QUARANTINE
+
+
 def test_the_strictest_word_counts_for_what_goes_out() -> None:
     text = '[[rule]]\nid = "r"\nstate = "on"\nwhen = [{ field = "recipient", any = ["rival.example"] }]\n'
     readers = (BEN, type(BEN)(None, None, frozenset({"x@rival.example"})))

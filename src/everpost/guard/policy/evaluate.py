@@ -12,6 +12,7 @@ from everpost.guard.model import Disposition, Judgement, Signal, signal
 from everpost.guard.policy.conditions import BadValue, MessageTest, ReaderTest, message_test, reader_test
 from everpost.guard.policy.facts import Facts
 from everpost.guard.policy.model import Action, ActionKind, Field, Hit, PolicyDocument, Rule, RuleState
+from everpost.guard.verdict import INSTEAD
 
 _DISPOSITIONS: Final[Mapping[ActionKind, Disposition]] = {
     ActionKind.ACCEPT: Disposition.ACCEPT,
@@ -111,5 +112,10 @@ def _do(action: Action, meant: set[int], facts: Facts, decision: Decision) -> No
         decision.fields.append(action.value)
     elif action.do is ActionKind.KEEP:
         decision.keep = True
-    elif action.do is not ActionKind.ACCEPT or facts.judgement is not Judgement.MALWARE:
+    elif action.do is not ActionKind.ACCEPT or not _is_fixed(facts):
         decision.dispositions |= dict.fromkeys(meant, _DISPOSITIONS[action.do])
+
+
+def _is_fixed(facts: Facts) -> bool:
+    """Whether no rule lets it in: it is malware, or a scanner that had to see it first is away."""
+    return facts.judgement is Judgement.MALWARE or not facts.signals.isdisjoint(INSTEAD)
