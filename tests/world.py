@@ -147,7 +147,9 @@ class Node:
         )
         writer = Writer("mx.everpost.example", database.ids, keys, run)
         self.signing_keys = SigningKeys(database, keys)
-        self.intake = Intake(database, writer, self.routes, self.worker, Signer(self.signing_keys, self.blobs))
+        self.intake = Intake(
+            database, writer, self.routes, self.worker, Signer(self.signing_keys, self.blobs, "mx.everpost.example")
+        )
         settings = SmtpdSettings("mx.everpost.example", folder)
         self.policies = policies
         receiver = Receiver(settings, self.intake, self.directory, guard=guard, policies=policies)

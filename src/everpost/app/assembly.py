@@ -70,7 +70,7 @@ def make_intake(ground: Ground, outlet: Outlet, run: int) -> Intake:
     """The intake of a process; `run` names its life where it attempts deliveries itself."""
     lifetime = timedelta(seconds=ground.config.queue.internet_lifetime_s)
     writer = Writer(ground.config.hostname, ground.database.ids, ground.keys, run, internet_lifetime=lifetime)
-    signer = Signer(ground.signing_keys, ground.blobs)
+    signer = Signer(ground.signing_keys, ground.blobs, ground.config.hostname)
     return Intake(ground.database, writer, ground.routes, outlet, signer)
 
 
