@@ -14,10 +14,13 @@ import httpx
 from everpost.continuity.snapshot import RouteSnapshot
 from everpost.crypto.keys import SealingKey, new_key, organisation_context
 from everpost.directory.resolve import Directory
+from everpost.guard.guard import Guard
+from everpost.guard.policy.store import Policies
 from everpost.identity.sessions import Sessions
 from everpost.identity.throttle import Throttle
 from everpost.intake.accept import Intake
 from everpost.intake.commit import Writer
+from everpost.intake.screening import Screen
 from everpost.intake.submission import Client, RoutedRecipient, Source, Submission
 from everpost.mail.address import Address
 from everpost.mail.envelope import Recipient, Sender
@@ -108,6 +111,14 @@ class World:
         self.app = create_app(replace(self._services, remote=Remote(Signer(b"k" * 32), fetcher)))
         for person in self._people:
             person.http = self.client(str(person.login.address))
+
+    def screen_with(self, guard: Guard, policies: Policies | None = None) -> Screen:
+        """From now on the guard looks at what people send."""
+        screen = Screen(self.directory, guard, policies, self.intake.new_message_id)
+        self.app = create_app(replace(self._services, screen=screen))
+        for person in self._people:
+            person.http = self.client(str(person.login.address))
+        return screen
 
     async def organisation(self, domain: str, *, primary: bool = False) -> int:
         ids = self.database.ids

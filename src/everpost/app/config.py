@@ -234,7 +234,7 @@ class Follow(Section, frozen=True):
 
 
 class Guard(Section, frozen=True):
-    """Looks at every message that comes by SMTP: who sends it, and what it is judged to be."""
+    """Looks at every message that comes by SMTP or from the webmail: who sends it, and what it is judged to be."""
 
     enabled: Annotated[bool, doc("Look at mail at all. Off: everything is accepted unseen.")] = True
     sender_s: Annotated[

@@ -11,6 +11,7 @@ from everpost.app import gauges, metrics
 from everpost.app.assembly import NotifyingOutlet, make_failback_runner, make_ground, make_intake
 from everpost.app.child import run_child
 from everpost.app.config import Config
+from everpost.app.guarding import make_guarding
 from everpost.app.leader import Leader
 from everpost.app.refresh import Refresher, Repeater
 from everpost.app.scanner_watch import SCANNERS_S, ScannerWatch
@@ -20,6 +21,7 @@ from everpost.continuity.alerts import AlertSender
 from everpost.continuity.monitor import CHANNEL as PROBE_CHANNEL
 from everpost.continuity.monitor import Monitor
 from everpost.directory import changes
+from everpost.guard.policy.store import Policies
 from everpost.identity.administrators import Administrators
 from everpost.identity.sessions import Sessions
 from everpost.intake.follow import Following
@@ -54,14 +56,18 @@ class Control:
         self._alerts = AlertSender(database, notices)
         self._reports = ReportSender(database, ground.blobs, self._intake, ground.directory, config.hostname)
         self._switches = Refresher("switches", ground.routes.load)
-        parts = SendingParts(database, ground.standby, ground.directory, self._intake, config.spool_folder)
+        scanners = make_scanners(config) if config.guard.enabled else []
+        self._policies = Policies(database)
+        self._guarding = make_guarding(config, ground.directory, scanners)
+        screen = self._guarding.screen(ground.directory, self._policies, self._intake)
+        parts = SendingParts(database, ground.standby, ground.directory, self._intake, config.spool_folder, screen)
         self._delayed = DelayedSender(parts)
         self._vacation = VacationResponder(parts, ground.routes, config.hostname)
         self._forwarder = Forwarder(
             database, ground.blobs, self._intake, ground.directory, config.hostname, config.spool_folder
         )
         self._following = _make_following(config, database, keys)
-        self._scanners = ScannerWatch(database, make_scanners(config) if config.guard.enabled else [])
+        self._scanners = ScannerWatch(database, scanners)
         self._failbacks = Repeater("failbacks", self._runner.resume, 1.0)
         self._told = Repeater("alerts", self._alerts.deliver_due, 1.0)
         self._roles = self._make_roles()
@@ -93,10 +99,10 @@ class Control:
         self._intake.start()
         channels: dict[str, Callable[[str], None]] = {
             snapshot.CHANNEL: self._heard_of_switch,
-            changes.CHANNEL: lambda _: self._ground.forget_directory(),
+            changes.CHANNEL: lambda _: self._forget_directory(),
             PROBE_CHANNEL: self._monitor.heard,
         }
-        runs = [self._database.listen(channels), self._switches.run(), self._leader.run()]
+        runs = [self._database.listen(channels), self._switches.run(), self._leader.run(), self._guarding.keep_lists()]
         self._tasks = [asyncio.create_task(run) for run in runs]
 
     async def stop(self) -> None:
@@ -105,6 +111,10 @@ class Control:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._intake.stop()
         await self._alerts.close()
+
+    def _forget_directory(self) -> None:
+        self._ground.forget_directory()
+        self._policies.forget()
 
     def _heard_of_switch(self, payload: str) -> None:
         self._switches.kick(payload)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
@@ -23,9 +23,13 @@ from everpost.guard.links.findings import LinkContext
 from everpost.guard.links.lists import LinkLists
 from everpost.guard.model import Verdict
 from everpost.guard.policy.countries import Countries
+from everpost.guard.policy.store import Policies
+from everpost.guard.scanners.engine import Scanner
 from everpost.guard.steps.greeting import BlockList
 from everpost.guard.steps.links import Links
 from everpost.guard.verdict import Policy
+from everpost.intake.accept import Intake
+from everpost.intake.screening import Screen
 from everpost.serve.web.clicks import ClickServices
 
 LISTS_S = 30.0
@@ -42,6 +46,10 @@ class Guarding:
     clicks: ClickServices
     lists: LinkLists
 
+    def screen(self, directory: Directory, policies: Policies, intake: Intake) -> Screen | None:
+        """What the faces of this process ask; None where the guard is off."""
+        return Screen(directory, self.guard, policies, intake.new_message_id) if self.guard else None
+
     async def keep_lists(self) -> None:
         """Read the lists, and again when they have changed, until it is cancelled."""
         while self.lists.wanted:
@@ -50,8 +58,8 @@ class Guarding:
             await asyncio.sleep(LISTS_S)
 
 
-def make_guarding(config: Config, directory: Directory) -> Guarding:
-    """All its steps, asking the configured DNS servers."""
+def make_guarding(config: Config, directory: Directory, scanners: Sequence[Scanner] | None = None) -> Guarding:
+    """All its steps, asking the configured DNS servers, and the configured scanners unless the process has them."""
     guard = config.guard
     lists = LinkLists.of(map(Path, guard.blocked_links), map(Path, guard.allowed_links))
     own_hosts = frozenset({urlsplit(config.base_url).hostname or ""})
@@ -68,7 +76,7 @@ def make_guarding(config: Config, directory: Directory) -> Guarding:
         return links.context(await directory.domains_of(organisation_id))
 
     clicks = ClickServices({key.number: key}, policy, context, _count_click)
-    return Guarding(_make_guard(config, settings, links) if guard.enabled else None, clicks, lists)
+    return Guarding(_make_guard(config, settings, links, scanners) if guard.enabled else None, clicks, lists)
 
 
 def _country(config: Config) -> Callable[[IPv4Address | IPv6Address | None], str]:
@@ -81,9 +89,11 @@ def _country(config: Config) -> Callable[[IPv4Address | IPv6Address | None], str
         raise ConfigError(f"guard.countries: {error}") from error
 
 
-def _make_guard(config: Config, settings: GuardSettings, links: Links) -> Guard:
+def _make_guard(
+    config: Config, settings: GuardSettings, links: Links, scanners: Sequence[Scanner] | None = None
+) -> Guard:
     resolver = CachingResolver(PatientResolver(DnsResolver(make_resolver(config))))
-    steps = make_steps(settings, resolver, links, make_scanners(config))
+    steps = make_steps(settings, resolver, links, make_scanners(config) if scanners is None else scanners)
     return Guard(settings, steps, on_fault=_count_fault, on_verdict=_count_verdict)
 
 

@@ -71,6 +71,7 @@ class Worker:
         self._intake = make_intake(ground, self._queue, run)
         self._policies = Policies(database)
         self._guarding = make_guarding(config, self._ground.directory)
+        self._screen = self._guarding.screen(self._ground.directory, self._policies, self._intake)
         self._listeners = list(self._make_listeners())
         self._api = make_api(ground, self._intake)
         self._web = self._make_web()
@@ -105,9 +106,8 @@ class Worker:
         settings = SmtpdSettings(self._config.hostname, self._config.spool_folder)
         gate = Gatekeeper(self._ground.directory, self._ground.routes, self._identity, self._relays)
         receiver = Receiver(
-            settings, self._intake, self._ground.directory, metrics.ACCEPT_SECONDS.observe, self._guarding.guard,
-            self._policies,
-        )  # fmt: skip
+            settings, self._intake, self._ground.directory, metrics.ACCEPT_SECONDS.observe, self._screen
+        )
         wanted: list[tuple[Role, Listener, tuple[str, ...], bool]] = [
             (Role.MX, smtp.mx, smtp.mx.listen, False),
             (Role.SMARTHOST, smtp.smarthost, smtp.smarthost.listen, False),
@@ -133,7 +133,7 @@ class Worker:
         services = WebServices(
             self._database, ground.standby, ground.directory, ground.routes, self._intake, self._identity,
             self._config.spool_folder, Sessions(self._database), Throttle(), self._make_remote(),
-            self._guarding.clicks,
+            self._guarding.clicks, self._screen,
         )  # fmt: skip
         web = self._config.web
         pair = self._config.certificate(web) if web.tls else None

@@ -28,6 +28,15 @@ class Reader:
     group_ids: frozenset[int] = frozenset()
 
 
+@dataclass(frozen=True, slots=True)
+class Insider:
+    """On whose behalf a message of ours is sent: a mailbox, a primary that relays it, or both."""
+
+    organisation_id: int
+    mailbox_id: int | None = None
+    primary_id: int | None = None
+
+
 @dataclass(slots=True)
 class Case:
     """One message on its way in or out. `organisation_ids` are those it concerns; `own_domains` theirs, in lower
@@ -35,7 +44,7 @@ class Case:
 
     `readers` are those whom it reaches; `tls` tells whether it came encrypted. `copies` says how delivery copies may
     differ, where one organisation alone gets them; `message_id` is the number that the message will have, where one was
-    given out before.
+    given out before. `insider` is known of mail that goes out.
 
     `authentication`, `contents` and `kept` (what was unpacked, for the scanners) are there once the steps that ask who
     sends, that read the message, and that look into its files, have run: steps that need them say so.
@@ -57,6 +66,7 @@ class Case:
     readers: tuple[Reader, ...] = ()
     tls: bool = False
     message_id: int | None = None
+    insider: Insider | None = None
     authentication: Authentication | None = field(default=None)
     contents: Contents | None = field(default=None)
     kept: Kept | None = field(default=None)

@@ -97,6 +97,15 @@ async def finish(work: Work, submission_id: int, message_id: int | None, failure
     return True
 
 
+async def postpone(work: Work, submission_id: int, until: datetime) -> bool:
+    """Whether it was still waiting: then it waits until then."""
+    key = (work.account.organisation_id, work.account.mailbox_id, submission_id)
+    if await work.connection.fetchval(_SQL["postpone_submission"], *key, until) is None:
+        return False
+    work.note("EmailSubmission", encode_id(submission_id), "updated")
+    return True
+
+
 async def due(connection: Connection, now: datetime, limit: int) -> list[Due]:
     """Of all mailboxes, the longest due first."""
     rows = await connection.fetch(_SQL["due_submissions"], now, limit)

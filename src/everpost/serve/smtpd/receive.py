@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import io
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
 
 import structlog
 
-from everpost.directory.model import AS_IT_CAME, JournalAddress, LinkRewriting, MailboxTarget, Resolved
+from everpost.directory.model import JournalAddress
 from everpost.directory.resolve import Directory
-from everpost.guard.case import Case, Reader
-from everpost.guard.guard import Guard
-from everpost.guard.model import Disposition, Verdict, Way
-from everpost.guard.policy.store import Policies
 from everpost.intake.accept import Intake, IntakeUnavailable
 from everpost.intake.journal import unpack
+from everpost.intake.screening import Screen, refusal_of
 from everpost.intake.submission import Client, Owner, RoutedRecipient, Source, Submission
 from everpost.mail.envelope import Sender
 from everpost.mail.reply import Reply
@@ -38,6 +34,7 @@ DISK_FULL = Reply(452, "Insufficient storage, try again later", (3, 1))
 LOOP = Reply(554, "Mail loop: the message has passed too many servers", (4, 6))
 NO_JOURNAL_REPORT = Reply(554, "Not a journal report this server understands", (6, 0))
 REFUSED = Reply(550, "Message refused by the policy of the recipient's organisation", (7, 1))
+REFUSED_OURS = Reply(550, "Message refused by the policy of your organisation", (7, 1))
 NOT_NOW = Reply(451, "Message cannot be checked now, try again later", (7, 1))
 
 _large = asyncio.Semaphore(1)  # one large message at a time is read as a whole, so that memory stays bounded
@@ -107,8 +104,7 @@ class Receiver:
     intake: Intake
     directory: Directory
     waited: Callable[[float], object] = lambda _seconds: None  # hears how long each commit took
-    guard: Guard | None = None
-    policies: Policies | None = None
+    screen: Screen | None = None
 
     async def receive(
         self,
@@ -137,12 +133,9 @@ class Receiver:
             )
             if isinstance(recipients[0].resolution, JournalAddress):
                 return await self._receive_journal(submission, blob)
-            if self.guard is not None:
-                case = await self._case(submission, blob)
-                books = {each: await self.policies.of(each) for each in case.organisation_ids} if self.policies else {}
-                assessment = await self.guard.assess(case, books)
-                submission = replace(submission, assessment=assessment, message_id=case.message_id)
-                if refusal := _refusal(submission):
+            if self.screen is not None:
+                submission = await self.screen.look(submission)
+                if refusal := _refused(submission):
                     return refusal
             return await self._accept(submission)
         except UNAVAILABLE as error:
@@ -150,27 +143,6 @@ class Receiver:
             return TRY_LATER
         finally:
             blob.close()
-
-    async def _case(self, submission: Submission, blob: SealedBlob) -> Case:
-        """Raises what `store.database.UNAVAILABLE` lists."""
-        organisations = _organisations(submission)
-        own = [await self.directory.domains_of(each) for each in organisations]
-        # What differs for two organisations would have to be two messages: such copies stay as they are.
-        copies = await self.directory.copies_of(*organisations) if len(organisations) == 1 else AS_IT_CAME
-        rewritten = copies.links is not LinkRewriting.KEEP
-        content = submission.content
-        client = submission.client
-
-        def chunks() -> Iterable[bytes]:
-            return (content,) if content is not None else blob.open_chunks()
-
-        return Case(
-            Way.OUTBOUND if submission.source.is_from_inside else Way.INBOUND, ip_address(client.ip), client.helo,
-            client.login, submission.sender.reverse_path,
-            tuple(each.recipient.address for each in submission.recipients), organisations,
-            frozenset().union(*own), submission.scanned.header, submission.scanned.size, submission.received_at, chunks,
-            copies, _readers(submission), bool(client.tls), await self.intake.new_message_id() if rewritten else None,
-        )  # fmt: skip
 
     async def _receive_journal(self, report: Submission, blob: SealedBlob) -> Reply:
         try:
@@ -202,46 +174,11 @@ class Receiver:
         return Reply(250, f"Accepted as {encode_id(receipt.message_ids[0])}", (0, 0))
 
 
-def _organisations(submission: Submission) -> frozenset[int]:
-    """Whose mail it is: the sender's and the recipients' organisations."""
-    found = {each.resolution.organisation_id for each in submission.recipients if isinstance(each.resolution, Resolved)}
-    return frozenset(found | ({submission.owner.organisation_id} if submission.owner else set()))
-
-
-def _readers(submission: Submission) -> tuple[Reader, ...]:
-    """Each mailbox once, with all the addresses by which this message reaches it; addresses elsewhere."""
-    found: dict[tuple[int | None, str], Reader] = {}
-    for routed in submission.recipients:
-        accepted = str(routed.recipient.address).lower()
-        resolution = routed.resolution
-        targets = resolution.targets if isinstance(resolution, Resolved) else ()
-        inside = [each for each in targets if isinstance(each, MailboxTarget)]
-        for target in inside:
-            place = target.place
-            known = found.get((place.mailbox_id, ""))
-            addresses = {accepted, str(target.deliver_to).lower(), *(known.addresses if known else ())}
-            found[place.mailbox_id, ""] = Reader(
-                place.organisation_id, place.mailbox_id, frozenset(addresses), place.group_ids
-            )
-        if not inside:
-            found[None, accepted] = Reader(None, None, frozenset({accepted}))
-    return tuple(found.values())
-
-
-def _refusal(submission: Submission) -> Reply | None:
-    """The reply where the guard will not have the message. The reason is for us, not for the stranger."""
-    assert submission.assessment is not None
-    verdict = submission.assessment.verdict
-    if verdict.disposition not in (Disposition.REJECT, Disposition.DEFER):
+def _refused(submission: Submission) -> Reply | None:
+    """The reply where the guard will not have the message. Its reason is in the log: a stranger is not told."""
+    refusal = refusal_of(submission)
+    if refusal is None:
         return None
-    log.info(
-        "smtpd.refused_by_guard", client=submission.client.ip, sender=str(submission.sender.reverse_path or ""),
-        recipients=[str(each.recipient.address) for each in submission.recipients[:20]],
-        message_id=submission.scanned.summary.message_id, judgement=verdict.judgement, score=verdict.score,
-        disposition=verdict.disposition, signals=_listed(verdict),
-    )  # fmt: skip
-    return REFUSED if verdict.disposition is Disposition.REJECT else NOT_NOW
-
-
-def _listed(verdict: Verdict) -> list[str]:
-    return [f"{each.kind}: {each.evidence}" for each in verdict.signals[:20]]
+    if refusal.for_now:
+        return NOT_NOW
+    return REFUSED_OURS if submission.source.is_from_inside else REFUSED

@@ -143,6 +143,10 @@ WHERE organisation_id = $1 AND mailbox_id = $2 AND id = $3 AND undo_status = 'pe
 UPDATE submission SET undo_status = 'final', message_id = $4, failure = $5
 WHERE organisation_id = $1 AND mailbox_id = $2 AND id = $3 AND undo_status = 'pending' RETURNING id;
 
+-- name: postpone_submission
+UPDATE submission SET send_at = $4
+WHERE organisation_id = $1 AND mailbox_id = $2 AND id = $3 AND undo_status = 'pending' RETURNING id;
+
 -- name: delete_submission
 DELETE FROM submission
 WHERE organisation_id = $1 AND mailbox_id = $2 AND id = $3 AND undo_status <> 'pending' RETURNING id;

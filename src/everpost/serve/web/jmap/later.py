@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from everpost.directory.model import Place
 from everpost.intake.submission import Receipt
 from everpost.mail.address import Address
-from everpost.serve.web.jmap.sending import Author, SendingServices, make_ready, send
+from everpost.serve.web.jmap.sending import Author, HeldBack, SendingServices, make_ready, send
 from everpost.standby import outbox
 from everpost.standby.outbox import Due
 from everpost.standby.settings import stored_identities
@@ -22,6 +22,8 @@ log = structlog.get_logger()
 _SQL = load("standby")
 _DIRECTORY = load("directory")
 AT_ONCE = 100
+HELD_BACK = timedelta(minutes=5)
+"""When the guard is asked again that will not have a message now."""
 _TRY_AGAIN = frozenset(("serverUnavailable",))
 
 
@@ -47,6 +49,9 @@ class DelayedSender:
         except _Cancelled:
             return False
         except SetError as error:
+            if isinstance(error, HeldBack):
+                await self._postpone(item, error)
+                return False
             if error.kind in _TRY_AGAIN:
                 return False
             log.warning("later.refused", submission=item.id, error=str(error))
@@ -84,6 +89,11 @@ class DelayedSender:
         if item.identity not in stored:
             raise LookupError("the identity is gone")
         return Address.parse(stored[item.identity].email)
+
+    async def _postpone(self, item: Due, error: HeldBack) -> None:
+        log.info("later.held_back", submission=item.id, error=str(error))
+        async with self._services.standby.work(item.account, "everpost") as (work, _):
+            await outbox.postpone(work, item.id, datetime.now(UTC) + HELD_BACK)
 
     async def _fail(self, item: Due, why: str) -> None:
         async with self._services.standby.work(item.account, "everpost") as (work, _):

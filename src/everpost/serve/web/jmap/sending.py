@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 from everpost.directory.model import Place, Resolved, Unresolved
 from everpost.directory.resolve import Directory
 from everpost.intake.accept import IntakeUnavailable, Within
+from everpost.intake.screening import Screen, refusal_of
 from everpost.intake.submission import BlobReference, Client, Owner, Receipt, RoutedRecipient, Source, Submission
 from everpost.mail.address import Address
 from everpost.mail.envelope import Body, Notify, Recipient, Ret, Sender
@@ -54,6 +55,9 @@ class SendingServices(Protocol):
     @property
     def spool_folder(self) -> Path: ...
 
+    @property
+    def screen(self) -> Screen | None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class SendingParts:
@@ -64,6 +68,7 @@ class SendingParts:
     directory: Directory
     intake: Accepts
     spool_folder: Path
+    screen: Screen | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,10 @@ class Ready:
     recipients: list[RoutedRecipient]
 
 
+class HeldBack(SetError):
+    """The guard will not have the message now; later it may."""
+
+
 async def make_ready(
     services: SendingServices, account: Account, blob_id: int, identity: Address, envelope: Any
 ) -> Ready:
@@ -98,9 +107,14 @@ async def make_ready(
 
 
 async def send(services: SendingServices, author: Author, ready: Ready, within: Within) -> tuple[Receipt, datetime]:
-    """Into the queue, with what `within` writes. Raises `SetError`, and what `within` raises besides refusals."""
+    """Past the guard into the queue, with what `within` writes. Raises `SetError` (`HeldBack` where it may be sent
+    later), what `store.database.UNAVAILABLE` lists, and what `within` raises besides refusals.
+    """
     submission = await _submission(services, author, ready)
     try:
+        if services.screen is not None:
+            submission = await services.screen.look(submission, ready.message.content)
+            _check_refusal(submission)
         return await services.intake.accept(submission, within), submission.received_at
     except IntakeUnavailable as error:
         raise SetError("serverUnavailable", str(error)) from error
@@ -109,6 +123,28 @@ async def send(services: SendingServices, author: Author, ready: Ready, within: 
     finally:
         if isinstance(submission.blob, SealedBlob):
             submission.blob.close()
+
+
+async def check(services: SendingServices, author: Author, ready: Ready) -> None:
+    """For what is to be sent later: a person hears at once that the guard would refuse it. Raises as `send`."""
+    if services.screen is None:
+        return
+    submission = await _submission(services, author, ready)
+    try:
+        _check_refusal(await services.screen.look(submission, ready.message.content, rehearsal=True))
+    finally:
+        if isinstance(submission.blob, SealedBlob):
+            submission.blob.close()
+
+
+def _check_refusal(submission: Submission) -> None:
+    """Raises `SetError` (forbiddenToSend, RFC 8621 §7.5), with what the person may be told."""
+    refusal = refusal_of(submission)
+    if refusal is None:
+        return
+    if refusal.for_now:
+        raise HeldBack("forbiddenToSend", f"The message cannot be sent now, try again later: {refusal.reason}")
+    raise SetError("forbiddenToSend", f"The message was not sent: {refusal.reason}")
 
 
 def kept_envelope(envelope: Any) -> dict[str, Any] | None:

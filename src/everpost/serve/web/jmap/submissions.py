@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +19,7 @@ from everpost.serve.web.jmap.context import (
     within_get_limit,
 )
 from everpost.serve.web.jmap.identities import identity_of
-from everpost.serve.web.jmap.sending import Author, hold_until, kept_envelope, make_ready, send
+from everpost.serve.web.jmap.sending import Author, HeldBack, Ready, check, hold_until, kept_envelope, make_ready, send
 from everpost.serve.web.names import NOTHING, number_of, state_of
 from everpost.standby import outbox
 from everpost.standby.changes import CannotCalculate
@@ -314,7 +315,9 @@ async def _create(context: Context, properties: dict[str, Any]) -> _Made:
     envelope = kept_envelope(envelope)
     until = hold_until(envelope, datetime.now(UTC))
     visitor = context.visitor
+    author = Author(context.account, visitor.place, visitor.actor, visitor.ip)
     if until is not None:
+        await _check_unless_later(context, author, ready)
         number = await context.standby.new_id()
         new = NewSubmission(number, entry.id, entry.thread_id, None, identity.id, envelope, until)
         async with context.standby.work(context.account, visitor.actor, context.gate) as (work, _):
@@ -331,9 +334,14 @@ async def _create(context: Context, properties: dict[str, Any]) -> _Made:
             new = NewSubmission(number, entry.id, entry.thread_id, number, identity.id, envelope, now)
             await outbox.insert(work, new)
 
-    author = Author(context.account, visitor.place, visitor.actor, visitor.ip)
     receipt, at = await send(context.services, author, ready, put_on_record)
     return _Made(receipt.message_ids[0], entry, at, outbox.FINAL)
+
+
+async def _check_unless_later(context: Context, author: Author, ready: Ready) -> None:
+    """What is refused for good is refused now; what only has to wait waits anyway."""
+    with contextlib.suppress(HeldBack):
+        await check(context.services, author, ready)
 
 
 async def _entry(context: Context, wanted: Any) -> Entry:
