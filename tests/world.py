@@ -16,6 +16,7 @@ from everpost.guard.policy.store import Policies
 from everpost.intake.accept import Intake
 from everpost.intake.commit import Writer
 from everpost.intake.screening import Screen
+from everpost.intake.sending_alerts import SendingAlerts
 from everpost.intake.signing import Signer
 from everpost.queue.leases import Leases
 from everpost.queue.model import primary_lane
@@ -153,7 +154,11 @@ class Node:
         )
         settings = SmtpdSettings("mx.everpost.example", folder)
         self.policies = policies
-        screen = Screen(self.directory, guard, policies, self.intake.new_message_id) if guard else None
+        screen = (
+            Screen(self.directory, guard, policies, self.intake.new_message_id, SendingAlerts(database))
+            if guard
+            else None
+        )
         receiver = Receiver(settings, self.intake, self.directory, screen=screen)
         relays = OneRelay(organisation.id, organisation.primary_id)
         gate = Gatekeeper(self.directory, self.routes, NoLogins(), relays)

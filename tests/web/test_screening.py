@@ -11,6 +11,9 @@ from everpost.guard.guard import Guard, GuardSettings, make_steps
 from everpost.guard.model import Disposition, Judgement, decode_verdict
 from everpost.guard.policy.document import read_policy
 from everpost.guard.policy.store import Policies, save_policy
+from everpost.guard.sending.counts import SharedCounts
+from everpost.guard.sending.model import Action, Amount, Limit, SendingLimits
+from everpost.guard.steps.sending import Sending
 from everpost.intake.screening import Screen
 from everpost.serve.web.jmap.later import DelayedSender
 from everpost.serve.web.jmap.sending import SendingParts
@@ -142,3 +145,19 @@ async def test_mail_for_later_that_has_to_wait_waits(world: World, screen: Scree
     screen.policies.forget()
     assert await run_later(world, screen) == 1
     assert [row["status"] for row in await messages(world)] == ["queued"]
+
+
+async def test_mail_for_later_counts_once_and_a_limit_is_explained(world: World, ann: Person) -> None:
+    settings = GuardSettings("mx.example.org")
+    counts = Sending(SharedCounts(world.database), SendingLimits(Limit(Action.DEFER, Amount(2))))
+    screen = world.screen_with(Guard(settings, make_steps(settings, Zone({}), sending=counts)))
+    assert (await send(ann, envelope=later(600)))["created"]
+    assert await run_later(world, screen) == 1
+    assert (await send(ann))["created"]
+    refused = (await send(ann))["notCreated"]["s"]
+    assert refused == {
+        "type": "forbiddenToSend",
+        "description": "The message cannot be sent now, try again later: more is sent than is usual:"
+        " ann@example.org: 3 messages within an hour, 2 are usual at most",
+    }
+    assert len(await messages(world)) == 2

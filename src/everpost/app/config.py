@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 
 from everpost.app.options import ConfigError, Section, doc, read_options, unknown_variables
 from everpost.app.scanner_options import Clamd, Icap, Yara, scanner_problems
+from everpost.app.sending_options import Sending
 from everpost.crypto.keys import KeyProblem, SealingKey, load_or_create_master_key, master_key_from_hex
 
 __all__ = ["Config", "ConfigError", "Endpoint", "Listener", "Web", "find_config", "load_config", "parse_endpoint"]
@@ -270,6 +271,7 @@ class Guard(Section, frozen=True):
     clamd: Clamd = Clamd()
     icap: tuple[Icap, ...] = ()
     yara: Yara = Yara()
+    sending: Sending = Sending()
 
 
 class Metrics(Section, frozen=True):

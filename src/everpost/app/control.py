@@ -22,6 +22,7 @@ from everpost.continuity.monitor import CHANNEL as PROBE_CHANNEL
 from everpost.continuity.monitor import Monitor
 from everpost.directory import changes
 from everpost.guard.policy.store import Policies
+from everpost.guard.sending.counts import forget_old as forget_old_sending
 from everpost.identity.administrators import Administrators
 from everpost.identity.sessions import Sessions
 from everpost.intake.follow import Following
@@ -58,7 +59,7 @@ class Control:
         self._switches = Refresher("switches", ground.routes.load)
         scanners = make_scanners(config) if config.guard.enabled else []
         self._policies = Policies(database)
-        self._guarding = make_guarding(config, ground.directory, scanners)
+        self._guarding = make_guarding(config, database, ground.directory, scanners)
         screen = self._guarding.screen(ground.directory, self._policies, self._intake)
         parts = SendingParts(database, ground.standby, ground.directory, self._intake, config.spool_folder, screen)
         self._delayed = DelayedSender(parts)
@@ -140,6 +141,7 @@ class Control:
     async def _tidy(self) -> None:
         await self._ground.standby.forget_uploads(datetime.now(UTC) - UPLOADS_KEPT)
         await self._forwarder.forget_old()
+        await forget_old_sending(self._database)
         await Sessions(self._database).forget_old()
         await Administrators(self._database).forget_old()
         async with self._database.connection() as connection:

@@ -25,12 +25,17 @@ from everpost.guard.model import Verdict
 from everpost.guard.policy.countries import Countries
 from everpost.guard.policy.store import Policies
 from everpost.guard.scanners.engine import Scanner
+from everpost.guard.sending.counts import SharedCounts
+from everpost.guard.sending.model import Action
 from everpost.guard.steps.greeting import BlockList
 from everpost.guard.steps.links import Links
+from everpost.guard.steps.sending import Sending
 from everpost.guard.verdict import Policy
 from everpost.intake.accept import Intake
 from everpost.intake.screening import Screen
+from everpost.intake.sending_alerts import SendingAlerts
 from everpost.serve.web.clicks import ClickServices
+from everpost.store.database import Database
 
 LISTS_S = 30.0
 """Pause between two looks at whether a list has changed."""
@@ -42,13 +47,16 @@ class Guarding:
     messages with such links have been delivered before.
     """
 
+    database: Database
     guard: Guard | None
     clicks: ClickServices
     lists: LinkLists
 
     def screen(self, directory: Directory, policies: Policies, intake: Intake) -> Screen | None:
         """What the faces of this process ask; None where the guard is off."""
-        return Screen(directory, self.guard, policies, intake.new_message_id) if self.guard else None
+        if self.guard is None:
+            return None
+        return Screen(directory, self.guard, policies, intake.new_message_id, SendingAlerts(self.database))
 
     async def keep_lists(self) -> None:
         """Read the lists, and again when they have changed, until it is cancelled."""
@@ -58,7 +66,9 @@ class Guarding:
             await asyncio.sleep(LISTS_S)
 
 
-def make_guarding(config: Config, directory: Directory, scanners: Sequence[Scanner] | None = None) -> Guarding:
+def make_guarding(
+    config: Config, database: Database, directory: Directory, scanners: Sequence[Scanner] | None = None
+) -> Guarding:
     """All its steps, asking the configured DNS servers, and the configured scanners unless the process has them."""
     guard = config.guard
     lists = LinkLists.of(map(Path, guard.blocked_links), map(Path, guard.allowed_links))
@@ -76,7 +86,13 @@ def make_guarding(config: Config, directory: Directory, scanners: Sequence[Scann
         return links.context(await directory.domains_of(organisation_id))
 
     clicks = ClickServices({key.number: key}, policy, context, _count_click)
-    return Guarding(_make_guard(config, settings, links, scanners) if guard.enabled else None, clicks, lists)
+    if not guard.enabled:
+        return Guarding(database, None, clicks, lists)
+    resolver = CachingResolver(PatientResolver(DnsResolver(make_resolver(config))))
+    scanners = make_scanners(config) if scanners is None else scanners
+    steps = make_steps(settings, resolver, links, scanners, _make_sending(config, database))
+    whole = Guard(settings, steps, on_fault=_count_fault, on_verdict=_count_verdict)
+    return Guarding(database, whole, clicks, lists)
 
 
 def _country(config: Config) -> Callable[[IPv4Address | IPv6Address | None], str]:
@@ -89,12 +105,12 @@ def _country(config: Config) -> Callable[[IPv4Address | IPv6Address | None], str
         raise ConfigError(f"guard.countries: {error}") from error
 
 
-def _make_guard(
-    config: Config, settings: GuardSettings, links: Links, scanners: Sequence[Scanner] | None = None
-) -> Guard:
-    resolver = CachingResolver(PatientResolver(DnsResolver(make_resolver(config))))
-    steps = make_steps(settings, resolver, links, make_scanners(config) if scanners is None else scanners)
-    return Guard(settings, steps, on_fault=_count_fault, on_verdict=_count_verdict)
+def _make_sending(config: Config, database: Database) -> Sending:
+    return Sending(SharedCounts(database), config.guard.sending.limits(), _count_limit)
+
+
+def _count_limit(who: str, action: Action) -> None:
+    metrics.SENDING_LIMITS.labels(who, action).inc()
 
 
 def _count_fault(step: str) -> None:

@@ -70,6 +70,10 @@ FOLLOW_ROUNDS = Counter(
 VERDICTS = Counter(
     "everpost_verdicts", "Messages that the guard has judged.", ["judgement", "disposition"], registry=REGISTRY
 )
+SENDING_LIMITS = Counter(
+    "everpost_sending_limits", "Messages beyond a limit of `[guard.sending]`, by whose it is and what it asks for.",
+    ["whose", "action"], registry=REGISTRY,
+)  # fmt: skip
 CLICKS = Counter(
     "everpost_clicks", "Links of delivery copies that were opened, by what came of it.", ["outcome"], registry=REGISTRY
 )

@@ -70,7 +70,7 @@ class Worker:
         self._queue = self._make_queue(ground, keys)
         self._intake = make_intake(ground, self._queue, run)
         self._policies = Policies(database)
-        self._guarding = make_guarding(config, self._ground.directory)
+        self._guarding = make_guarding(config, database, self._ground.directory)
         self._screen = self._guarding.screen(self._ground.directory, self._policies, self._intake)
         self._listeners = list(self._make_listeners())
         self._api = make_api(ground, self._intake)

@@ -44,6 +44,7 @@ class AlertKind(enum.StrEnum):
     FOLLOWING_PAUSED = "following paused"
     SCANNER_AWAY = "scanner away"
     SCANNER_BACK = "scanner back"
+    SENDING_LIMIT = "sending limit"
 
 
 class Notifier(Protocol):

@@ -30,11 +30,13 @@ from everpost.guard.steps.links import Links
 from everpost.guard.steps.reading import BESIDE, MAX_OCTETS, Reading
 from everpost.guard.steps.scanners import Scanners
 from everpost.guard.steps.sender import Sender
+from everpost.guard.steps.sending import Sending
 from everpost.guard.verdict import Policy, judge
 from everpost.mail.edits import Edits, in_order
 from everpost.mail.mime import scan
 
 _INBOUND = frozenset({Way.INBOUND})
+_OUTBOUND = frozenset({Way.OUTBOUND})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,15 @@ def _edits(case: Case, change: BodyChange) -> Edits:
 
 
 def make_steps(
-    settings: GuardSettings, resolver: Resolver, links: Links | None = None, scanners: Sequence[Scanner] = ()
+    settings: GuardSettings,
+    resolver: Resolver,
+    links: Links | None = None,
+    scanners: Sequence[Scanner] = (),
+    sending: Sending | None = None,
 ) -> list[Step]:
-    """The steps that these settings ask for, with these malware scanners. `links`: one that others use as well."""
+    """The steps that these settings ask for, with these malware scanners. `links`: one that others use as well;
+    `sending` is there where what goes out is counted.
+    """
     check = CheckSettings(
         seconds=settings.sender_s, trusted_sealers=settings.trusted_sealers, receiver=settings.hostname
     )
@@ -157,4 +165,6 @@ def make_steps(
         steps.insert(1, Step("block lists", Phase.CONNECTION, asked, settings.sender_s, ways=_INBOUND))
     if scanners:
         steps.append(Step("scanners", Phase.MESSAGE, Scanners(scanners), settings.scanners_s, after=("attachments",)))
+    if sending is not None:
+        steps.append(Step("sending", Phase.RECIPIENT, sending, settings.content_s, ways=_OUTBOUND))
     return steps

@@ -440,6 +440,21 @@ POLICY_SHADOW: Final = _kind(
     "policy.shadow", Group.POLICY, 0.0, Judgement.POLICY, "A rule that is tried out would have acted as it says."
 )
 
+# ------------------------------------------------------------------ how much is sent
+
+SENDING_LIMIT: Final = _kind(
+    "sending.limit", Group.POLICY, 0.0, Judgement.SUSPICIOUS,
+    "Its sender sends more than is usual within an hour or a day: a limit of `[guard.sending]` that only marks.",
+)  # fmt: skip
+SENDING_LIMIT_QUARANTINE: Final = _kind(
+    "sending.limit-quarantine", Group.POLICY, 0.0, Judgement.SUSPICIOUS,
+    "As `sending.limit`, of a limit beyond which mail is kept apart, unless a rule accepts it.",
+)  # fmt: skip
+SENDING_LIMIT_DEFER: Final = _kind(
+    "sending.limit-defer", Group.POLICY, 0.0, Judgement.SUSPICIOUS,
+    "As `sending.limit`, of a limit beyond which mail has to wait, unless a rule accepts it.",
+)  # fmt: skip
+
 # ------------------------------------------------------------------ faults
 
 STEP_FAILED: Final = _kind(

@@ -7,7 +7,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from everpost.guard.kinds import SCANNER_AWAY_DEFER, SCANNER_AWAY_QUARANTINE, kind_of
+from everpost.guard.kinds import (
+    SCANNER_AWAY_DEFER,
+    SCANNER_AWAY_QUARANTINE,
+    SENDING_LIMIT_DEFER,
+    SENDING_LIMIT_QUARANTINE,
+    kind_of,
+)
 from everpost.guard.model import Disposition, Group, Judgement, Signal, Verdict, Way
 
 _UNBOUNDED: Final = 100.0
@@ -52,8 +58,12 @@ class Policy:
 INSTEAD: Final[Mapping[str, Disposition]] = {
     SCANNER_AWAY_DEFER.name: Disposition.DEFER,
     SCANNER_AWAY_QUARANTINE.name: Disposition.QUARANTINE,
+    SENDING_LIMIT_DEFER.name: Disposition.DEFER,
+    SENDING_LIMIT_QUARANTINE.name: Disposition.QUARANTINE,
 }
-"""What mail is done with that a scanner was to see first."""
+"""What is done with mail that a scanner was to see first, or that is more than its sender usually sends."""
+UNSCANNED: Final = frozenset({SCANNER_AWAY_DEFER.name, SCANNER_AWAY_QUARANTINE.name})
+"""Of those, what no rule lets in."""
 _STRICTEST: Final = (Disposition.REJECT, Disposition.DEFER, Disposition.QUARANTINE, Disposition.JUNK)
 
 DEFAULT_DISPOSITIONS: Final[Mapping[tuple[Way, Judgement], Disposition]] = {

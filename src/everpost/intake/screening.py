@@ -15,9 +15,10 @@ from everpost.directory.model import AS_IT_CAME, LinkRewriting, MailboxTarget, R
 from everpost.directory.resolve import Directory
 from everpost.guard.case import Case, Insider, Reader
 from everpost.guard.guard import Guard
-from everpost.guard.kinds import POLICY_RULE
+from everpost.guard.kinds import POLICY_RULE, SENDING_LIMIT_DEFER
 from everpost.guard.model import Disposition, Judgement, Verdict, Way
 from everpost.guard.policy.store import Policies
+from everpost.intake.sending_alerts import SendingAlerts
 from everpost.intake.submission import Submission
 from everpost.store.blobs import SealedBlob
 
@@ -41,12 +42,15 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """One per process, for all its faces. `new_message_id` gives out the number of a message before it is ours."""
+    """One per process, for all its faces. `new_message_id` gives out the number of a message before it is ours;
+    `alerts` hears of what was sent beyond a limit.
+    """
 
     directory: Directory
     guard: Guard
     policies: Policies | None
     new_message_id: Callable[[], Awaitable[int]]
+    alerts: SendingAlerts | None = None
 
     async def look(
         self, submission: Submission, content: bytes | None = None, *, rehearsal: bool = False
@@ -60,7 +64,10 @@ class Screen:
             case.insider = None
         books = {each: await self.policies.of(each) for each in case.organisation_ids} if self.policies else {}
         assessment = await self.guard.assess(case, books)
-        return replace(submission, assessment=assessment, message_id=case.message_id)
+        looked_at = replace(submission, assessment=assessment, message_id=case.message_id)
+        if self.alerts is not None:
+            await self.alerts.look(looked_at)
+        return looked_at
 
     async def _case(self, submission: Submission, content: bytes | None) -> Case:
         organisations = _organisations(submission)
@@ -101,6 +108,9 @@ def _reason(verdict: Verdict) -> str:
     rules = [name for name, _, actions in said if not _REFUSALS.isdisjoint(actions.split(", "))]
     if rules:
         return f"a rule of your organisation is against it: {', '.join(rules[:3])}"
+    limits = [each.evidence for each in verdict.signals if each.kind == SENDING_LIMIT_DEFER.name]
+    if limits:
+        return f"more is sent than is usual: {limits[0]}"
     return _WHY.get(verdict.judgement, "it is not allowed as it is")
 
 

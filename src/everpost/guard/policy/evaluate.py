@@ -12,7 +12,7 @@ from everpost.guard.model import Disposition, Judgement, Signal, signal
 from everpost.guard.policy.conditions import BadValue, MessageTest, ReaderTest, message_test, reader_test
 from everpost.guard.policy.facts import Facts
 from everpost.guard.policy.model import Action, ActionKind, Field, Hit, PolicyDocument, Rule, RuleState
-from everpost.guard.verdict import INSTEAD
+from everpost.guard.verdict import UNSCANNED
 
 _DISPOSITIONS: Final[Mapping[ActionKind, Disposition]] = {
     ActionKind.ACCEPT: Disposition.ACCEPT,
@@ -118,4 +118,4 @@ def _do(action: Action, meant: set[int], facts: Facts, decision: Decision) -> No
 
 def _is_fixed(facts: Facts) -> bool:
     """Whether no rule lets it in: it is malware, or a scanner that had to see it first is away."""
-    return facts.judgement is Judgement.MALWARE or not facts.signals.isdisjoint(INSTEAD)
+    return facts.judgement is Judgement.MALWARE or not facts.signals.isdisjoint(UNSCANNED)
