@@ -98,7 +98,11 @@ class Guard:
         """
         signals = await self._pipeline.run(case)
         country = self._settings.country(case.client) if any(books.values()) else ""
-        ruled = apply_rules(judge(signals, case.way, self._settings.policy), case, books, country)
+        judged = judge(signals, case.way, self._settings.policy)
+        if case.size > BESIDE and any(books.values()):
+            ruled = await asyncio.to_thread(apply_rules, judged, case, books, country)
+        else:
+            ruled = apply_rules(judged, case, books, country)
         verdict = ruled.verdict
         self._on_verdict(verdict)
         added = added_fields(verdict, case.authentication, self._settings.hostname) if case.way is Way.INBOUND else b""

@@ -41,6 +41,7 @@ def hit(condition: str, **more) -> bool:
         '{ field = "header", name = "x-mailer", any = ["^Blaster \\\\d"] }',
         '{ field = "subject", any = ["grüsse", "GRÜSSE", "grüße"] }',
         '{ field = "body", any = ["invoice .* attached"] }',
+        '{ field = "content", any = ["iban", "card"], not = true }',
         '{ field = "size", any = ["> 10", "< 5"] }',
         '{ field = "size", any = ["<= 1 kB"] }',
         '{ field = "file-name", any = ["*.pdf"] }',
@@ -239,3 +240,22 @@ def test_times_follow_the_zone() -> None:
     assert hit(condition, at=datetime(2026, 3, 1, 15, 30, tzinfo=UTC))  # Monday half past midnight there
     assert not hit(condition, at=MONDAY)
     assert MESSAGE
+
+
+LEAK = (
+    b"From: a@example.org\r\nSubject: Payments\r\nX-Classification: Confidential\r\n\r\n"
+    b"DE89 3704 0044 0532 0130 00\r\n4111 1111 1111 1111\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("iban", True), ("card >= 2", False), ("card", True), ("mark:confidential", True), ("mark:secret", False)],
+)
+def test_what_must_not_leave(value: str, expected: bool) -> None:
+    assert hit(f'{{ field = "content", any = ["{value}"] }}', content=LEAK) is expected
+
+
+def test_a_wrong_value_of_content_is_explained() -> None:
+    with pytest.raises(BadPolicy, match=r"national-id:XX.*only of DE, ES, FR, GB, IT, NL, PL, US"):
+        hit('{ field = "content", any = ["national-id:XX"] }')

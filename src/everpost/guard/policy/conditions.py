@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import re2
 
 from everpost.guard.case import Reader
+from everpost.guard.dlp.content import content_test
 from everpost.guard.kinds import kind_of
 from everpost.guard.model import Judgement, Way
 from everpost.guard.policy.facts import Facts
@@ -117,6 +118,14 @@ def _body(condition: Condition) -> MessageTest:
     return lambda facts: any(test(facts.body) for test in tests)
 
 
+def _content(condition: Condition) -> MessageTest:
+    try:
+        tests = [content_test(value) for value in condition.any]
+    except ValueError as error:
+        raise BadValue(str(error)) from None
+    return lambda facts: any(test(facts.searched) for test in tests)
+
+
 def _size(condition: Condition) -> MessageTest:
     tests = [_comparison(value) for value in condition.any]
     return lambda facts: any(test(float(facts.case.size)) for test in tests)
@@ -169,6 +178,7 @@ _MAKERS: Final[Mapping[Field, Callable[[Condition], MessageTest]]] = {
     Field.HEADER: _header,
     Field.SUBJECT: _subject,
     Field.BODY: _body,
+    Field.CONTENT: _content,
     Field.SIZE: _size,
     Field.FILE_NAME: _file_name,
     Field.FILE_TYPE: _file_type,

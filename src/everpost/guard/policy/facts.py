@@ -8,6 +8,8 @@ from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 
 from everpost.guard.case import Case
+from everpost.guard.dlp.content import Searched
+from everpost.guard.dlp.texts import text_of
 from everpost.guard.model import Judgement, Verdict, Way
 from everpost.mail.addresslist import as_addresses, flatten
 from everpost.mail.header import Header, as_text
@@ -69,6 +71,12 @@ class Facts:
         if contents is None:
             return ""
         return "\n".join((*contents.texts, *contents.htmls))[:MAX_BODY]
+
+    @cached_property
+    def searched(self) -> Searched:
+        """Texts of the message and of its files, to be looked through for what must not leave."""
+        text = text_of(self.case.contents) if self.case.contents else ""
+        return Searched(self.header, self.subject, text)
 
     @cached_property
     def file_names(self) -> tuple[str, ...]:

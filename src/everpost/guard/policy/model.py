@@ -33,6 +33,7 @@ class Field(enum.StrEnum):
     HEADER = "header"
     SUBJECT = "subject"
     BODY = "body"
+    CONTENT = "content"
     SIZE = "size"
     FILE_NAME = "file-name"
     FILE_TYPE = "file-type"
