@@ -38,7 +38,17 @@ async def test_a_trial_counts_and_changes_nothing(house: House) -> None:
 
 async def test_settings_are_changed_one_by_one(house: House) -> None:
     before = await house.get("get_settings")
-    assert before == {"forwarding": "inside", "links": "keep", "banner": "none", "language": "en"}
+    assert before == {"forwarding": "inside", "links": "keep", "banner": "none", "language": "en", "disclaimer": ""}
     assert await house.get("change_settings", {"links": "all"}) == before | {"links": "all"}
     assert await house.get("change_settings", {"forwarding": "none"}) == before | {"links": "all", "forwarding": "none"}
     assert (await house.call("change_settings", {"language": "xx"})).status_code == 400
+    text = "Example Ltd\r\nRegistered in Ruritania "
+    after = await house.get("change_settings", {"disclaimer": text})
+    assert after == before | {
+        "links": "all",
+        "forwarding": "none",
+        "disclaimer": "Example Ltd\nRegistered in Ruritania",
+    }
+    assert await house.get("change_settings", {"language": "de"}) == after | {"language": "de"}
+    assert (await house.call("change_settings", {"disclaimer": "x" * 4001})).status_code == 422
+    assert (await house.get("change_settings", {"disclaimer": ""}))["disclaimer"] == ""

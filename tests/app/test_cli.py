@@ -437,3 +437,12 @@ async def test_embedded_database_is_started_for_commands_and_stopped() -> None:
         assert not await answers(dsn)
     finally:
         shutil.rmtree(folder)
+
+
+async def test_a_disclaimer_is_set_shown_and_removed(example: Everpost) -> None:
+    assert await example.run("org", "disclaimer") == "example has no disclaimer\n"
+    assert await example.run("org", "disclaimer", "-", stdin="Example Ltd\r\nKöln\n") == "Example Ltd\nKöln\n"
+    assert (await example.json("org", "show"))["disclaimer"] == "Example Ltd\nKöln"
+    assert "at most 4000 characters" in await example.run("org", "disclaimer", "-", stdin="x" * 5000, code=1)
+    await example.run("org", "disclaimer", "--remove")
+    assert (await example.json("org", "disclaimer"))["disclaimer"] == ""

@@ -69,11 +69,14 @@ class Language(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CopyPolicy:
-    """How delivery copies of an organisation's mail may differ from the original."""
+    """How delivery copies of an organisation's mail may differ from the original. `disclaimer` is put at the end of
+    what its people send to the world; empty for none.
+    """
 
     links: LinkRewriting = LinkRewriting.KEEP
     banner: Banner = Banner.NONE
     language: Language = Language.EN
+    disclaimer: str = ""
 
 
 AS_IT_CAME = CopyPolicy()

@@ -1,4 +1,6 @@
-"""What delivery copies say differently from the original: a banner on top, links that are judged when clicked. Pure."""
+"""What delivery copies say differently from the original: a banner on top, links that are judged when clicked, a
+disclaimer at the end. Pure.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,11 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from everpost.guard.banners import BannerText
+from everpost.guard.disclaimers import page_says_so, says_so
 from everpost.guard.links.rewrite import MakeAddress, rewrite_html, rewrite_html_octets, rewrite_text
 from everpost.mail.bodies import body_lists
 from everpost.mail.charset import codec_of
@@ -25,18 +28,22 @@ _KNOWN: Final = (*_AS_IT_IS, "base64", "quoted-printable")
 _LINE: Final = 990  # octets without the line end; RFC 5321 §4.5.3.1.6 allows 998
 _STATEFUL: Final = ("utf-16", "utf-32", "utf-7", "iso2022", "iso-2022", "hz", "utf_16", "utf_32", "utf_7")
 _BODY_TAG = re.compile(rb"<body\b[^>]{0,4000}>", re.IGNORECASE)
+_END_TAG = re.compile(r"</body\b[^>]{0,1000}>(?:\s{0,1000}</html\b[^>]{0,1000}>)?|</html\b[^>]{0,1000}>", re.IGNORECASE)
 _ENCODING: Final = "content-transfer-encoding"
 
 
 @dataclass(frozen=True, slots=True)
 class BodyChange:
-    """What is changed in the texts of a copy. `make_address` gives what stands for a link."""
+    """What is changed in the texts of a copy. `make_address` gives what stands for a link; `footer` stands at the end,
+    unless the text has it already.
+    """
 
     banner: BannerText | None = None
     make_address: MakeAddress | None = None
+    footer: BannerText | None = None
 
     def __bool__(self) -> bool:
-        return self.banner is not None or self.make_address is not None
+        return self.banner is not None or self.make_address is not None or self.footer is not None
 
 
 def body_edits(data: bytes, root: Part, change: BodyChange) -> Edits:
@@ -47,10 +54,14 @@ def body_edits(data: bytes, root: Part, change: BodyChange) -> Edits:
     """
     edits: list[Edit] = []
     first = {"text/plain", "text/html"}  # the banner stands on top only
+    last = _last_texts(root) if change.footer is not None else frozenset()
     for part in _texts(root):
         if part.encoding not in _KNOWN:
             continue
-        one = change if part.type in first else BodyChange(None, change.make_address)
+        one = BodyChange(
+            change.banner if part.type in first else None, change.make_address,
+            _footer_for(part, change.footer) if id(part) in last else None,
+        )  # fmt: skip
         first.discard(part.type)
         if one and part.size <= MAX_BODY:
             edits += _part_edits(data, part, one)
@@ -63,6 +74,20 @@ def _texts(root: Part) -> Iterator[Part]:
     for part in {id(each): each for each in (*lists.text, *lists.html)}.values():
         if part.type in ("text/plain", "text/html") and id(part) not in sealed:
             yield part
+
+
+def _footer_for(part: Part, footer: BannerText | None) -> BannerText | None:
+    """In ASCII where the part does not say that it is anything else."""
+    if footer is None or (part.charset or "us-ascii").lower() not in ("us-ascii", "ascii"):
+        return footer
+    return replace(footer, text=footer.plain)
+
+
+def _last_texts(root: Part) -> frozenset[int]:
+    """The ids of the parts that end what is shown as plain text, and what is shown as HTML."""
+    lists = body_lists(root)
+    ends = (next((p for p in reversed(each) if p.type.startswith("text/")), None) for each in (lists.text, lists.html))
+    return frozenset(id(part) for part in ends if part is not None)
 
 
 def _part_edits(data: bytes, part: Part, change: BodyChange) -> Iterator[Edit]:
@@ -92,9 +117,13 @@ def _changed_html(octets: bytes, codec: str, change: BodyChange) -> bytes:
     if codec.lower().startswith(_STATEFUL):
         text = octets.decode(codec)
         text = rewrite_html(text, change.make_address) if change.make_address else text
-        return (change.banner.html if change.banner else "").encode(codec) + text.encode(codec)
+        banner = change.banner.html if change.banner else ""
+        return banner.encode(codec) + _with_html_footer(text, text, change.footer).encode(codec)
     if change.make_address is not None:
         octets = rewrite_html_octets(octets, codec, change.make_address)
+    if change.footer is not None:
+        read = octets.decode(codec, "replace")
+        octets = _with_html_footer(octets.decode("latin-1"), read, change.footer).encode("latin-1")
     if change.banner is None:
         return octets
     tag = _BODY_TAG.search(octets)
@@ -111,12 +140,31 @@ def _changed_text(octets: bytes, codec: str, change: BodyChange) -> bytes:
     if change.make_address is not None:
         text = rewrite_text(text, change.make_address)
     changed = text.encode(codec)
+    if change.footer is not None and not says_so(text, change.footer):
+        changed = _with_text_footer(text, change.footer, codec)
     if change.banner is None:
         return changed
     try:
         return change.banner.text.encode(codec) + changed
     except UnicodeEncodeError:
         return change.banner.plain.encode(codec) + changed
+
+
+def _with_html_footer(markup: str, read: str, footer: BannerText | None) -> str:
+    """`read` is the markup in its charset, where that is not what it is cut by."""
+    if footer is None or page_says_so(read, footer):
+        return markup
+    ends = list(_END_TAG.finditer(markup))
+    at = ends[-1].start() if ends else len(markup)
+    return markup[:at] + footer.html.encode("ascii", "xmlcharrefreplace").decode("ascii") + markup[at:]
+
+
+def _with_text_footer(text: str, footer: BannerText, codec: str) -> bytes:
+    gap = "\r\n" if not text or text.endswith("\n") else "\r\n\r\n"
+    try:
+        return (text + gap + footer.text).encode(codec)
+    except UnicodeEncodeError:
+        return (text + gap + footer.plain).encode(codec)
 
 
 # ---------------------------------------------------------------------- how it is written

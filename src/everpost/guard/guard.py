@@ -15,6 +15,7 @@ from everpost.guard.banners import banner_of
 from everpost.guard.bodies import BodyChange, body_edits
 from everpost.guard.case import Case
 from everpost.guard.copies import added_fields, strangers_results
+from everpost.guard.disclaimers import disclaimer_of
 from everpost.guard.links.addresses import ClickAddresses
 from everpost.guard.links.lists import LinkLists
 from everpost.guard.model import Disposition, Phase, Verdict, Way
@@ -125,7 +126,7 @@ class Guard:
         signed = case.header.keyed("dkim-signature") is not None
         wanted = policy.links is LinkRewriting.ALL or (policy.links is LinkRewriting.UNSIGNED and not signed)
         if clicks is None or not wanted or case.message_id is None or case.way is not Way.INBOUND:
-            return BodyChange(banner)
+            return BodyChange(banner, footer=disclaimer_of(case))
         (organisation,) = case.organisation_ids
         make = partial(clicks.address, organisation, case.message_id, case.received_at.timestamp())
         return BodyChange(banner, make)

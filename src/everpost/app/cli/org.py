@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import BinaryIO
+
 import click
 
 from everpost.app.cli.context import Cli, command_options, org_option
-from everpost.directory.model import Banner, CopyPolicy, Forwarding, Language, LinkRewriting
-from everpost.directory.settings import OrganisationSettings
+from everpost.directory.model import Banner, Forwarding, Language, LinkRewriting
+from everpost.directory.settings import MAX_DISCLAIMER, BadDisclaimer, OrganisationSettings
 
 
 @click.group()
@@ -50,6 +53,7 @@ async def show(cli: Cli, name: str | None) -> None:
                 "links": settings.copies.links,
                 "banner": settings.copies.banner,
                 "language": settings.copies.language,
+                "disclaimer": settings.copies.disclaimer,
                 "domains": [each.name for each in await admin.domains(found.id)],
                 "primaries": [f"{each.name}: {each.trust_state}" for each in await admin.primaries(found.id)],
                 "mailboxes": sum(each.mailboxes for each in await admin.domains(found.id)),
@@ -96,10 +100,11 @@ async def copies(cli: Cli, links: str | None, banner: str | None, language: str 
         found = await services.organisation(org)
         settings = OrganisationSettings(services.database, actor=cli.actor)
         current = (await settings.read(found.id)).copies
-        policy = CopyPolicy(
-            LinkRewriting(links) if links else current.links,
-            Banner(banner) if banner else current.banner,
-            Language(language) if language else current.language,
+        policy = replace(
+            current,
+            links=LinkRewriting(links) if links else current.links,
+            banner=Banner(banner) if banner else current.banner,
+            language=Language(language) if language else current.language,
         )
         if policy != current:
             await settings.set_copies(found.id, policy)
@@ -107,6 +112,37 @@ async def copies(cli: Cli, links: str | None, banner: str | None, language: str 
         cli.output(
             shown_as, f"{found.name}: links {policy.links}, banner {policy.banner}, language {policy.language}"
         )  # fmt: skip
+
+
+@command.command("disclaimer")
+@click.argument("file", type=click.File("rb"), required=False)
+@click.option("--remove", is_flag=True, help="Put nothing at the end of mail any more.")
+@org_option
+@command_options
+async def disclaimer(cli: Cli, file: BinaryIO | None, remove: bool, org: str | None) -> None:
+    """Put the text of FILE (UTF-8; - for standard input) at the end of what is sent to the world, or show what stands
+    there now.
+
+    Only copies that go out get it, before they are signed with DKIM; what is kept here stays as it was written.
+    """
+    if remove and file is not None:
+        raise click.UsageError("give either FILE or --remove")
+    async with cli.services() as services:
+        found = await services.organisation(org)
+        settings = OrganisationSettings(services.database, actor=cli.actor)
+        if file is not None or remove:
+            await _set_disclaimer(settings, found.id, file.read(MAX_DISCLAIMER * 4 + 1) if file is not None else b"")
+        text = (await settings.read(found.id)).copies.disclaimer
+        cli.output({"name": found.name, "disclaimer": text}, text or f"{found.name} has no disclaimer")
+
+
+async def _set_disclaimer(settings: OrganisationSettings, organisation_id: int, data: bytes) -> None:
+    try:
+        await settings.set_disclaimer(organisation_id, data.decode("utf-8-sig"))
+    except UnicodeDecodeError:
+        raise click.ClickException("the file is not UTF-8") from None
+    except BadDisclaimer as error:
+        raise click.ClickException(str(error)) from None
 
 
 def shown(name: str, display_name: str, organisation_id: int, public: bytes) -> dict[str, object]:

@@ -27,6 +27,8 @@ CREATE TABLE sending_told (                     -- when administrators heard of 
     PRIMARY KEY (organisation_id, sender)
 );
 
+ALTER TABLE organisation ADD COLUMN disclaimer text NOT NULL DEFAULT '';     -- at the end of its mail to the world
+
 INSERT INTO correspondent (organisation_id, sender, recipient, seen)
 SELECT DISTINCT m.organisation_id, 'mailbox ' || a.mailbox_id,
        substring(sha256(convert_to(lower(d.recipient), 'UTF8')) FOR 8), current_date

@@ -51,10 +51,13 @@ SELECT id, name, display_name, signing_public FROM organisation ORDER BY name;
 SELECT id, name, display_name, signing_public FROM organisation WHERE name = $1;
 
 -- name: settings
-SELECT forwarding, links, banner, language FROM organisation WHERE id = $1;
+SELECT forwarding, links, banner, language, disclaimer FROM organisation WHERE id = $1;
 
 -- name: set_copy_policy
 UPDATE organisation SET links = $2, banner = $3, language = $4 WHERE id = $1;
+
+-- name: set_disclaimer
+UPDATE organisation SET disclaimer = $2 WHERE id = $1;
 
 -- name: set_forwarding
 UPDATE organisation SET forwarding = $2 WHERE id = $1;

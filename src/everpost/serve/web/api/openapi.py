@@ -37,6 +37,7 @@ CODES = {
     "too-slow": "The body did not come in time.",
     "impossible": "Not possible as things stand; nothing was changed. `detail` says why.",
     "refused": "The queue refuses it; nothing was changed. `detail` says why.",
+    "bad-disclaimer": "The text cannot stand at the end of mail; `detail` says why.",
     "bad-policy": "The rules cannot be used; `detail` says which one, and why.",
     "outdated": "Somebody else has changed it meanwhile: look at it first.",
     "nothing-done": "There was nothing it could be done to.",
