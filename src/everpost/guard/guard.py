@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -35,6 +36,7 @@ from everpost.mail.edits import Edits, in_order
 from everpost.mail.mime import scan
 
 _INBOUND = frozenset({Way.INBOUND})
+_ANY = sys.maxsize  # octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +140,13 @@ def make_steps(
         seconds=settings.sender_s, trusted_sealers=settings.trusted_sealers, receiver=settings.hostname
     )
     files = Attachments(settings.files_s, shelf=Shelf() if scanners else None)
+    links = links or Links(settings.own_hosts, settings.link_lists)
+    greeting = Greeting(frozenset({settings.hostname.lower()}))
     steps = [
-        Step("greeting", Phase.CONNECTION, Greeting(frozenset({settings.hostname.lower()})), 1.0, ways=_INBOUND),
+        Step("greeting", Phase.CONNECTION, greeting, 1.0, ways=_INBOUND, at_once_octets=_ANY),
         Step("sender", Phase.MESSAGE, Sender(resolver, check), settings.sender_s + 2.0, ways=_INBOUND),
-        Step("reading", Phase.MESSAGE, Reading(), settings.content_s),
-        Step(
-            "links",
-            Phase.MESSAGE,
-            links or Links(settings.own_hosts, settings.link_lists),
-            settings.content_s,
-            after=("reading",),
-        ),
+        Step("reading", Phase.MESSAGE, Reading(), settings.content_s, at_once_octets=BESIDE),
+        Step("links", Phase.MESSAGE, links, settings.content_s, after=("reading",), at_once_octets=BESIDE),
         Step("attachments", Phase.MESSAGE, files, settings.content_s, after=("reading",)),
         Step("author", Phase.MESSAGE, Author(), 1.0, after=("sender",), ways=_INBOUND),
     ]
