@@ -139,7 +139,7 @@ def make_steps(
     *,
     classifier: Classifier | None = None,
 ) -> list[Step]:
-    """The steps that these settings ask for, with these scanners and classifier. `links`: one that others use as well."""
+    """The steps that these settings ask for, with scanners and a classifier. `links`: one that others use as well."""
     check = CheckSettings(
         seconds=settings.sender_s, trusted_sealers=settings.trusted_sealers, receiver=settings.hostname
     )
