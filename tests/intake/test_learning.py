@@ -119,6 +119,27 @@ async def test_what_says_nothing_is_not_learned(world: World, ann: Person, learn
     assert await lessons(world.database) == []
 
 
+async def test_logs_are_read_in_portions_and_to_the_end(
+    world: World, ann: Person, learning: Learning, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("everpost.intake.learning.DEEDS", 2)
+    monkeypatch.setattr("everpost.intake.learning.MAILBOXES", 2)
+    people = [ann, *[await world.person(f"p{number}@example.org") for number in range(4)]]
+    expected = []
+    for person in people:
+        for number in range(3):
+            entry = await received(world, person, mail(number, spam=True))
+            await move(world, person, entry, JUNK)
+            await move(world, person, entry, INBOX if number else JUNK)
+            expected.append((entry, *(["ham"] * 2 if number else ["spam"] * 2)))
+    await learning.run_once(AT_ONCE)
+    assert await lessons(world.database) == sorted(expected)
+    async with world.database.connection() as connection:
+        assert await connection.fetchval(
+            "SELECT bool_and(r.modseq = m.modseq) FROM mailbox m LEFT JOIN lesson_read r ON r.mailbox_id = m.id"
+        )
+
+
 async def test_what_filters_do_is_nobodys_word(world: World, ann: Person, learning: Learning) -> None:
     entry = await received(world, ann, mail(1, spam=True))
     async with world.standby.work(account(ann), "filter") as (work, _):

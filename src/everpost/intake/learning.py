@@ -7,8 +7,9 @@ and makes the organisation's model anew. The last word of each person counts, an
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 from typing import Any, Final
 
 import structlog
@@ -31,7 +32,9 @@ _SQL: Final = load("classifier")
 NOT_JUNK: Final = "$notjunk"
 MAX_OCTETS: Final = 1024 * 1024  # of a message that are read for its features
 PAUSE: Final = timedelta(minutes=2)  # between two makings of one model
-AT_ONCE: Final = 100
+AT_ONCE: Final = 100  # lessons
+MAILBOXES: Final = 1000
+DEEDS: Final = 5000
 _NONE: Final = "none"
 
 
@@ -83,6 +86,16 @@ def _sides(detail: Mapping[str, Any], what: str, side: str) -> set[Any]:
     return set((detail.get(what) or {}).get(side) or ())
 
 
+def _mailbox(deed: Any) -> tuple[int, int]:
+    return deed["organisation_id"], deed["mailbox_id"]
+
+
+def _reached(until: dict[tuple[int, int], int], deeds: Sequence[Any]) -> dict[tuple[int, int], int]:
+    """How far each log was read where the deeds end early: they are sorted, so nothing after the last was seen."""
+    last = _mailbox(deeds[-1])
+    return {each: modseq for each, modseq in until.items() if each < last} | {last: deeds[-1]["modseq"]}
+
+
 class Learning:
     """A role: one process at a time. `on_learned` hears of every lesson, for the figures.
 
@@ -118,23 +131,23 @@ class Learning:
     # ------------------------------------------------------------------ what people did
 
     async def _follow(self) -> bool:
-        """Whether there is more."""
-        async with self._database.connection() as connection:
-            rows = await connection.fetch(_SQL["mailboxes_to_read"], AT_ONCE)
-        for row in rows:
-            await self._follow_mailbox(row["organisation_id"], row["id"], row["seen"], row["modseq"])
-        return len(rows) == AT_ONCE
-
-    async def _follow_mailbox(self, organisation_id: int, mailbox_id: int, seen: int, until: int) -> None:
-        """Some rows of one mailbox's log and how far it was read, as one transaction."""
+        """Read the logs of some mailboxes, and note how far, as one transaction. Whether there is more."""
         async with self._database.transaction() as connection:
+            rows = await connection.fetch(_SQL["mailboxes_to_read"], MAILBOXES)
+            until = {(row["organisation_id"], row["id"]): row["modseq"] for row in rows}
+            places = zip(*until, strict=True) if until else ((), ())
+            organisations, mailboxes = (list(each) for each in places)
             deeds = await connection.fetch(
-                _SQL["deeds"], organisation_id, mailbox_id, seen, until, 10 * AT_ONCE, self._from_primary, FILTER
-            )
-            for message_id, word in words_of(deeds).items():
-                await learn_report(connection, organisation_id, mailbox_id, message_id, word)
-            reached = deeds[-1]["modseq"] if len(deeds) == 10 * AT_ONCE else until
-            await connection.execute(_SQL["read_until"], organisation_id, mailbox_id, reached)
+                _SQL["deeds"], organisations, mailboxes, [row["seen"] for row in rows], list(until.values()), DEEDS,
+                self._from_primary, FILTER,
+            )  # fmt: skip
+            for (organisation_id, mailbox_id), own in groupby(deeds, _mailbox):
+                for message_id, word in words_of(own).items():
+                    await learn_report(connection, organisation_id, mailbox_id, message_id, word)
+            reached = _reached(until, deeds) if len(deeds) == DEEDS else until
+            columns = ([organisation for organisation, _ in reached], [mailbox for _, mailbox in reached])
+            await connection.execute(_SQL["read_until"], *columns, list(reached.values()))
+        return len(rows) == MAILBOXES or len(deeds) == DEEDS
 
     # ------------------------------------------------------------------ what they said
 

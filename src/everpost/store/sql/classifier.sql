@@ -119,17 +119,19 @@ FROM mailbox m LEFT JOIN lesson_read r ON r.organisation_id = m.organisation_id 
 WHERE m.modseq > coalesce(r.modseq, 0) LIMIT $1;
 
 -- name: deeds
--- Flags and moves between two states, in order. What was taken over from elsewhere counts only where $6 says so; what
--- filters do ($7) is nobody's word.
-SELECT c.modseq, c.at, c.kind, c.message_id, c.detail
-FROM change c
-WHERE c.organisation_id = $1 AND c.mailbox_id = $2 AND c.modseq > $3 AND c.modseq <= $4
-  AND c.kind <> 'received' AND c.kind IN ('keywords', 'moved') AND c.message_id IS NOT NULL
+-- Flags and moves in mailboxes ($1, $2) between two states of each ($3, $4), in order. What was taken over from elsewhere
+-- counts only where $6 says so; what filters do ($7) is nobody's word.
+SELECT c.organisation_id, c.mailbox_id, c.modseq, c.kind, c.message_id, c.detail
+FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) AS w(organisation_id, mailbox_id, since, until)
+JOIN change c ON c.organisation_id = w.organisation_id AND c.mailbox_id = w.mailbox_id
+             AND c.modseq > w.since AND c.modseq <= w.until
+WHERE c.kind <> 'received' AND c.kind IN ('keywords', 'moved') AND c.message_id IS NOT NULL
   AND (NOT c.followed OR $6) AND c.actor <> $7
-ORDER BY c.modseq LIMIT $5;
+ORDER BY c.organisation_id, c.mailbox_id, c.modseq LIMIT $5;
 
 -- name: read_until
-INSERT INTO lesson_read (organisation_id, mailbox_id, modseq) VALUES ($1, $2, $3)
+INSERT INTO lesson_read (organisation_id, mailbox_id, modseq)
+SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[])
 ON CONFLICT (organisation_id, mailbox_id) DO UPDATE SET modseq = excluded.modseq
 WHERE lesson_read.modseq < excluded.modseq;
 
