@@ -100,11 +100,10 @@ async def forget_lessons(
 @org_option
 @command_options
 async def lessons(cli: Cli, org: str | None) -> None:
-    """Show what was learned, of the prior and of one organisation."""
+    """Show what was learned: of the prior, and of every organisation or one."""
     async with cli.services() as services:
-        scopes = [("prior", PRIOR)]
-        organisation = await services.organisation(org)
-        scopes.append((organisation.name, organisation.id))
+        chosen = [await services.organisation(org)] if org else await services.admin.organisations()
+        scopes = [("prior", PRIOR), *((each.name, each.id) for each in chosen)]
         rows = []
         for name, number in scopes:
             state = await state_of(services.database, number)

@@ -97,4 +97,4 @@ def _too_little(prior: Model | None, own: Model | None, minimum: int) -> str:
 
 def _shown(said: Opinion) -> str:
     words = ", ".join(f"{feature!r} {weight:+.1f}" for feature, weight in said.telling)
-    return f"{words} ({said.known} known)"
+    return f"{said.known} features known: {words}"
