@@ -59,6 +59,14 @@ async def test_one_signal_for_each_message(prior: Model) -> None:
     assert models.asked == [frozenset({1})] * 3
 
 
+async def test_without_a_model_nothing_is_looked_at(prior: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("everpost.guard.steps.classifier.features_of", lambda *_: 1 / 0)
+    heard: list[Spoken] = []
+    [said] = await pipeline(FakeModels(Model(prior.table, 49, 60)), heard).run(case_of(mail(300, spam=True)))
+    assert (said.kind, heard) == ("content.silent", [Spoken.SILENT])
+    assert "49 spam and 60 ham; 50 of each" in said.evidence
+
+
 async def test_a_database_that_is_away_costs_a_signal_not_the_message() -> None:
     [said] = await pipeline(FakeModels(None), []).run(case_of(mail(300, spam=True)))
     assert said.kind in ("fault.failed", "fault.late")

@@ -50,13 +50,21 @@ class Terms:
     taught: int = 500
 
 
+def silence(prior: Model | None, own: Model | None, terms: Terms = Terms()) -> Signal | None:
+    """Why nothing can be said of any message, so that none need be looked at; None where something can."""
+    if any(each is not None and _knows_enough(each, terms.minimum) for each in (own, prior)):
+        return None
+    return signal(kinds.CONTENT_SILENT, _too_little(prior, own, terms.minimum))
+
+
 def speak(
     features: Sequence[str], prior: Model | None, own: Model | None, terms: Terms = Terms()
 ) -> tuple[Spoken, Signal]:
     """The one signal: spam or ham with the features that said most, or why there is neither."""
+    silent = silence(prior, own, terms)
+    if silent is not None:
+        return Spoken.SILENT, silent
     tables = [each.table for each in (own, prior) if each is not None and _knows_enough(each, terms.minimum)]
-    if not tables:
-        return Spoken.SILENT, signal(kinds.CONTENT_SILENT, _too_little(prior, own, terms.minimum))
     numbers = [feature_number(each) for each in features]
     said = opinion(features, numbers, tables)
     if said.known < _FEWEST:

@@ -9,7 +9,7 @@ from everpost.guard.case import Case
 from everpost.guard.contents import Contents
 from everpost.guard.learn.features import features_of
 from everpost.guard.learn.models import Models
-from everpost.guard.learn.speak import Model, Spoken, Terms, speak
+from everpost.guard.learn.speak import Model, Spoken, Terms, silence, speak
 from everpost.guard.model import Signal
 from everpost.guard.steps.reading import BESIDE
 from everpost.mail.header import Header
@@ -29,6 +29,10 @@ class Classifier:
         if case.contents is None:
             return ()  # it could not be read: the step that tried has said so
         prior, own = await self._models.of(case.organisation_ids)
+        silent = silence(prior, own, self._terms)
+        if silent is not None:
+            self._on_spoken(Spoken.SILENT)
+            return (silent,)
         work = (case.header, case.contents, prior, own, self._terms)
         spoken, found = _look(*work) if case.size <= BESIDE else await asyncio.to_thread(_look, *work)
         self._on_spoken(spoken)
