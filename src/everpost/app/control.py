@@ -25,13 +25,14 @@ from everpost.identity.sessions import Sessions
 from everpost.intake.follow import Following
 from everpost.intake.follow import Settings as FollowSettings
 from everpost.intake.forwards import Forwarder
+from everpost.intake.learning import Learning
 from everpost.intake.notices import Notices
 from everpost.intake.reports import ReportSender
 from everpost.serve.web.jmap.answering import VacationResponder
 from everpost.serve.web.jmap.later import DelayedSender
 from everpost.serve.web.jmap.sending import SendingParts
 from everpost.store import audit
-from everpost.store.blobs import KeyRing
+from everpost.store.blobs import BlobReader, KeyRing
 from everpost.store.database import Database
 from everpost.store.sql import load
 
@@ -62,6 +63,7 @@ class Control:
         )
         self._following = _make_following(config, database, keys)
         self._scanners = ScannerWatch(database, make_scanners(config) if config.guard.enabled else [])
+        self._learning = _make_learning(config, database, ground.blobs)
         self._failbacks = Repeater("failbacks", self._runner.resume, 1.0)
         self._told = Repeater("alerts", self._alerts.deliver_due, 1.0)
         self._roles = self._make_roles()
@@ -70,8 +72,10 @@ class Control:
 
     def _make_roles(self) -> list[Repeater]:
         following = [] if self._following is None else [Repeater("following", self._following.run_once, 5.0)]
+        learning = [] if self._learning is None else [Repeater("learning", self._learning.run_once, 15.0)]
         return [
             *following,
+            *learning,
             self._told,
             Repeater("delayed mail", self._delayed.run_once, 1.0),
             Repeater("vacation", self._vacation.run_once, 3.0),
@@ -143,6 +147,15 @@ def _make_following(config: Config, database: Database, keys: KeyRing) -> Follow
     return Following(
         database, keys, config.hostname, config.spool_folder, settings,
         ended=lambda how: metrics.FOLLOW_ROUNDS.labels(how).inc(),
+    )  # fmt: skip
+
+
+def _make_learning(config: Config, database: Database, blobs: BlobReader) -> Learning | None:
+    if not (config.guard.enabled and config.guard.classifier):
+        return None
+    return Learning(
+        database, blobs, from_primary=config.guard.learn_from_primary,
+        on_learned=lambda verdict: metrics.LESSONS.labels(verdict).inc(),
     )  # fmt: skip
 
 

@@ -17,12 +17,15 @@ from everpost.auth.patience import PatientResolver
 from everpost.auth.resolver import CachingResolver, DnsResolver
 from everpost.directory.resolve import Directory
 from everpost.guard.guard import Guard, GuardSettings, make_steps
+from everpost.guard.learn.models import Models
+from everpost.guard.learn.speak import Terms
 from everpost.guard.links.addresses import ClickAddresses, click_key
 from everpost.guard.links.clicked import ClickOutcome
 from everpost.guard.links.findings import LinkContext
 from everpost.guard.links.lists import LinkLists
 from everpost.guard.model import Verdict
 from everpost.guard.policy.countries import Countries
+from everpost.guard.steps.classifier import Classifier
 from everpost.guard.steps.greeting import BlockList
 from everpost.guard.steps.links import Links
 from everpost.guard.verdict import Policy
@@ -50,8 +53,8 @@ class Guarding:
             await asyncio.sleep(LISTS_S)
 
 
-def make_guarding(config: Config, directory: Directory) -> Guarding:
-    """All its steps, asking the configured DNS servers."""
+def make_guarding(config: Config, directory: Directory, models: Models) -> Guarding:
+    """All its steps, asking the configured DNS servers; the classifier speaks from these models."""
     guard = config.guard
     lists = LinkLists.of(map(Path, guard.blocked_links), map(Path, guard.allowed_links))
     own_hosts = frozenset({urlsplit(config.base_url).hostname or ""})
@@ -68,7 +71,7 @@ def make_guarding(config: Config, directory: Directory) -> Guarding:
         return links.context(await directory.domains_of(organisation_id))
 
     clicks = ClickServices({key.number: key}, policy, context, _count_click)
-    return Guarding(_make_guard(config, settings, links) if guard.enabled else None, clicks, lists)
+    return Guarding(_make_guard(config, settings, links, models) if guard.enabled else None, clicks, lists)
 
 
 def _country(config: Config) -> Callable[[IPv4Address | IPv6Address | None], str]:
@@ -81,10 +84,18 @@ def _country(config: Config) -> Callable[[IPv4Address | IPv6Address | None], str
         raise ConfigError(f"guard.countries: {error}") from error
 
 
-def _make_guard(config: Config, settings: GuardSettings, links: Links) -> Guard:
+def _make_guard(config: Config, settings: GuardSettings, links: Links, models: Models) -> Guard:
     resolver = CachingResolver(PatientResolver(DnsResolver(make_resolver(config))))
-    steps = make_steps(settings, resolver, links, make_scanners(config))
+    steps = make_steps(settings, resolver, links, make_scanners(config), classifier=_make_classifier(config, models))
     return Guard(settings, steps, on_fault=_count_fault, on_verdict=_count_verdict)
+
+
+def _make_classifier(config: Config, models: Models) -> Classifier | None:
+    guard = config.guard
+    if not guard.classifier:
+        return None
+    terms = Terms(guard.classifier_minimum, guard.classifier_weight, guard.classifier_weight_taught)
+    return Classifier(models, terms, lambda spoken: metrics.CLASSIFIED.labels(spoken).inc())
 
 
 def _count_fault(step: str) -> None:

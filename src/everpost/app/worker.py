@@ -26,6 +26,8 @@ from everpost.continuity.presence import ImapPresence
 from everpost.continuity.trust import TrustState
 from everpost.directory import changes
 from everpost.directory.relays import RelayTable
+from everpost.guard.learn.models import CHANNEL as MODELS_CHANNEL
+from everpost.guard.learn.models import Models
 from everpost.guard.policy.store import Policies
 from everpost.identity.login import Identity
 from everpost.identity.sessions import Sessions
@@ -67,10 +69,11 @@ class Worker:
         self._router = make_router(config)
         self._identity = Identity(database)
         self._relays = RelayTable(database)
+        self._models = Models(database)
         self._queue = self._make_queue(ground, keys)
         self._intake = make_intake(ground, self._queue, run)
         self._policies = Policies(database)
-        self._guarding = make_guarding(config, self._ground.directory)
+        self._guarding = make_guarding(config, self._ground.directory, self._models)
         self._listeners = list(self._make_listeners())
         self._api = make_api(ground, self._intake)
         self._web = self._make_web()
@@ -78,6 +81,7 @@ class Worker:
         self._switches = Refresher("switches", self._see_switches)
         self._people = Refresher("directory", self._see_directory, pause_s=0.2)
         self._lanes = Refresher("lanes", self._see_lanes, pause_s=1.0)
+        self._learned = Refresher("classifier", self._models.refresh, pause_s=0.5)
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------ putting it together
@@ -170,9 +174,11 @@ class Worker:
             snapshot.CHANNEL: self._heard_of_switch,
             changes.CHANNEL: self._people.kick,
             QUEUE_CHANNEL: self._heard_of_work,
+            MODELS_CHANNEL: self._learned.kick,
         }
         runs = [
             self._heart.run(), self._switches.run(), self._people.run(), self._lanes.run(),
+            self._learned.run(),
             self._database.listen(channels), self._measure(), self._guarding.keep_lists(),
         ]  # fmt: skip
         if sockets:

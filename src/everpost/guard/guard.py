@@ -26,6 +26,7 @@ from everpost.guard.scanners.engine import Scanner
 from everpost.guard.scanners.shelf import Shelf
 from everpost.guard.steps.attachments import Attachments
 from everpost.guard.steps.author import Author
+from everpost.guard.steps.classifier import Classifier
 from everpost.guard.steps.greeting import BlockList, BlockLists, Greeting
 from everpost.guard.steps.links import Links
 from everpost.guard.steps.reading import BESIDE, MAX_OCTETS, Reading
@@ -133,9 +134,14 @@ def _edits(case: Case, change: BodyChange) -> Edits:
 
 
 def make_steps(
-    settings: GuardSettings, resolver: Resolver, links: Links | None = None, scanners: Sequence[Scanner] = ()
+    settings: GuardSettings,
+    resolver: Resolver,
+    links: Links | None = None,
+    scanners: Sequence[Scanner] = (),
+    *,
+    classifier: Classifier | None = None,
 ) -> list[Step]:
-    """The steps that these settings ask for, with these malware scanners. `links`: one that others use as well."""
+    """The steps that these settings ask for, with scanners and a classifier. `links`: one that others use as well."""
     check = CheckSettings(
         seconds=settings.sender_s, trusted_sealers=settings.trusted_sealers, receiver=settings.hostname
     )
@@ -150,6 +156,10 @@ def make_steps(
         Step("attachments", Phase.MESSAGE, files, settings.content_s, after=("reading",)),
         Step("author", Phase.MESSAGE, Author(), 1.0, after=("sender",), ways=_INBOUND),
     ]
+    if classifier is not None:
+        steps.append(
+            Step("classifier", Phase.MESSAGE, classifier, settings.content_s, after=("reading",), ways=_INBOUND)
+        )
     if settings.block_lists:
         asked = BlockLists(resolver, settings.block_lists)
         steps.insert(1, Step("block lists", Phase.CONNECTION, asked, settings.sender_s, ways=_INBOUND))

@@ -440,6 +440,25 @@ POLICY_SHADOW: Final = _kind(
     "policy.shadow", Group.POLICY, 0.0, Judgement.POLICY, "A rule that is tried out would have acted as it says."
 )
 
+# ------------------------------------------------------------------ how it reads
+
+CONTENT_SPAM: Final = _kind(
+    "content.spam", Group.CONTENT, 4.5, Judgement.SPAM,
+    "It reads like what people called spam; the more so, the more it weighs. The evidence names what decided.",
+)  # fmt: skip
+CONTENT_HAM: Final = _kind(
+    "content.ham", Group.CONTENT, -2.0, Judgement.CLEAN,
+    "It reads like what people wanted to have: this speaks for it, a little.",
+)  # fmt: skip
+CONTENT_UNSURE: Final = _kind(
+    "content.unsure", Group.CONTENT, 0.0, Judgement.CLEAN,
+    "It reads as much like what people wanted as like what they did not.",
+)  # fmt: skip
+CONTENT_SILENT: Final = _kind(
+    "content.silent", Group.CONTENT, 0.0, Judgement.CLEAN,
+    "The classifier has nothing to say: too little was learned, or too little of the message is known.",
+)  # fmt: skip
+
 # ------------------------------------------------------------------ faults
 
 STEP_FAILED: Final = _kind(
