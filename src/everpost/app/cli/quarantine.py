@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import click
 
-from everpost.app.cli.context import Cli, Failure, command_options, org_option, shortened
+from everpost.app.cli.context import Cli, Failure, Services, command_options, org_option, printable, shortened
 from everpost.app.cli.switches import parse_id
 from everpost.continuity.homes import waiting_mailboxes
-from everpost.intake.quarantine import MAX_LISTED, Kept, Quarantine
+from everpost.guard.model import Judgement
+from everpost.intake.quarantine import MAX_LISTED, Kept, Opened, Quarantine, Wanted
 from everpost.queue.operator import QueueRefusal
+from everpost.store.blobs import BlobReader
 from everpost.store.ids import encode_id
+
+_JUDGEMENTS = [each.value for each in Judgement if each is not Judgement.CLEAN]
 
 
 @click.group()
@@ -19,12 +26,19 @@ def command() -> None:
 
 @command.command("list")
 @click.option("--mailbox", metavar="ADDRESS", help="Only what is meant for this mailbox.")
+@click.option("--judgement", type=click.Choice(_JUDGEMENTS), help="Only what is taken for this.")
+@click.option("--sender", metavar="TEXT", help="Only what has this in its sender's address (reverse-path).")
+@click.option("--recipient", metavar="TEXT", help="Only what has this in a recipient's address.")
+@click.option("--subject", metavar="TEXT", help="Only what has this in its subject.")
 @click.option(
     "--limit", default=100, show_default=True, help="Show so many at most.", type=click.IntRange(1, MAX_LISTED)
 )
 @org_option
 @command_options
-async def list_all(cli: Cli, mailbox: str | None, limit: int, org: str | None) -> None:
+async def list_all(
+    cli: Cli, mailbox: str | None, judgement: str | None, sender: str | None, recipient: str | None,
+    subject: str | None, limit: int, org: str | None,
+) -> None:  # fmt: skip
     """List what is kept apart, the latest first, with what speaks against it most."""
     async with cli.services() as services:
         mailbox_id = None
@@ -33,10 +47,16 @@ async def list_all(cli: Cli, mailbox: str | None, limit: int, org: str | None) -
         else:
             organisation, found = await services.mailbox(mailbox, org)
             mailbox_id = found.id
-        kept = await Quarantine(services.database, actor=cli.actor, homes=waiting_mailboxes).list(
-            organisation.id, mailbox_id, limit
-        )
+        wanted = Wanted(
+            mailbox_id, judgement=Judgement(judgement) if judgement else None, sender=sender, recipient=recipient,
+            subject=subject,
+        )  # fmt: skip
+        kept = await _quarantine(cli, services).list(organisation.id, wanted, limit)
         cli.output([_row(each, whole=cli.json) for each in kept])
+
+
+def _quarantine(cli: Cli, services: Services) -> Quarantine:
+    return Quarantine(services.database, actor=cli.actor, homes=waiting_mailboxes)
 
 
 def _row(kept: Kept, *, whole: bool) -> dict[str, object]:
@@ -53,20 +73,80 @@ def _row(kept: Kept, *, whole: bool) -> dict[str, object]:
     return row
 
 
+@command.command("show")
+@click.argument("message")
+@org_option
+@command_options
+async def show(cli: Cli, message: str, org: str | None) -> None:
+    """Look at MESSAGE without harm: the verdict with its evidence, header fields, text, and the names of its files."""
+    async with cli.services() as services:
+        organisation = await services.organisation(org)
+        blobs = BlobReader(services.database, services.keys)
+        opened = await _quarantine(cli, services).open(organisation.id, parse_id(message), blobs)
+        if opened is None:
+            raise Failure(f"nothing of message {message} is in quarantine: `everpost quarantine list` shows what is")
+        files = [{"name": each.name, "type": each.type, "size": each.size} for each in opened.view.files]
+        whole: dict[str, object] = _row(opened.kept, whole=True) | {
+            "fields": [list(each) for each in opened.view.fields], "text": opened.view.text, "files": files,
+            "complete": opened.view.complete,
+            "asked": [each.recipient for each in opened.recipients if each.asked_at],
+        }  # fmt: skip
+        cli.output(whole, None if cli.json else _as_text(opened))
+
+
+def _as_text(opened: Opened) -> str:
+    lines = [f"{name}: {value}" for name, value in opened.view.fields]
+    lines += ["", *opened.view.text.split("\n"), ""]
+    lines += [f"file: {each.name} ({each.type}, {each.size} octets)" for each in opened.view.files]
+    lines += [f"taken for {opened.kept.verdict.judgement} (score {opened.kept.verdict.score:g}):"]
+    lines += [f"  {each.weight:+g} {each.kind}: {each.evidence}" for each in opened.kept.verdict.signals]
+    for each in opened.recipients:
+        asks = f" asks for it: {each.comment}" if each.asked_at else ""
+        lines.append(f"for {each.recipient}{asks}")
+    return "\n".join(printable(line) for line in lines)
+
+
 @command.command("release")
 @click.argument("message")
-@click.argument("recipient", required=False)
+@click.argument("recipients", nargs=-1)
 @click.option("--reason", default="", help="Stands in the audit.")
 @org_option
 @command_options
-async def release(cli: Cli, message: str, recipient: str | None, reason: str, org: str | None) -> None:
-    """Let MESSAGE go to all its recipients, or to one RECIPIENT: to the standby mailbox, and on its way."""
+async def release(cli: Cli, message: str, recipients: tuple[str, ...], reason: str, org: str | None) -> None:
+    """Let MESSAGE go to all its recipients, or to those named: to the standby mailbox, and on its way.
+
+    Those who asked for it are told by mail.
+    """
     async with cli.services() as services:
         organisation = await services.organisation(org)
-        quarantine = Quarantine(services.database, actor=cli.actor, homes=waiting_mailboxes)
-        try:
-            done = await quarantine.release(organisation.id, parse_id(message), recipient, reason=reason)
-        except QueueRefusal as error:
-            raise Failure(f"{error}: `everpost quarantine list` shows what is") from error
+        with _refusals():
+            done = await _quarantine(cli, services).release(
+                organisation.id, parse_id(message), recipients or None, reason=reason
+            )
         lines = [f"released: {each.recipient}" + (f" ({each.remark})" if each.remark else "") for each in done]
         cli.output([{"recipient": each.recipient, "remark": each.remark} for each in done], "\n".join(lines))
+
+
+@command.command("expire")
+@click.argument("message")
+@click.argument("recipients", nargs=-1)
+@click.option("--reason", default="", help="Stands in the audit.")
+@org_option
+@command_options
+async def expire(cli: Cli, message: str, recipients: tuple[str, ...], reason: str, org: str | None) -> None:
+    """Give MESSAGE up before its time, for all its recipients or those named. Its sender is not told."""
+    async with cli.services() as services:
+        organisation = await services.organisation(org)
+        with _refusals():
+            done = await _quarantine(cli, services).give_up(
+                organisation.id, parse_id(message), recipients or None, reason=reason
+            )
+        cli.output([{"recipient": each} for each in done], "\n".join(f"given up: {each}" for each in done))
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except QueueRefusal as error:
+        raise Failure(f"{error}: `everpost quarantine list` shows what is") from error
