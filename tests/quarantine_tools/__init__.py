@@ -5,7 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+from everpost.app.assembly import mailroom
+from everpost.app.config import load_config
+from everpost.app.database import open_database
+from everpost.app.demo.installation import Installation
 from everpost.directory.resolve import Directory
 from everpost.guard.guard import Assessment
 from everpost.guard.model import Disposition, Judgement, Signal, Verdict
@@ -14,7 +19,7 @@ from everpost.intake.submission import Client, RoutedRecipient, Source, Submissi
 from everpost.mail.address import Address
 from everpost.mail.envelope import Recipient, Sender
 from everpost.standby.summary import scan_message
-from everpost.store.blobs import seal_bytes
+from everpost.store.blobs import KeyRing, seal_bytes
 
 
 def verdict(judgement: Judgement, disposition: Disposition = Disposition.QUARANTINE) -> Verdict:
@@ -55,3 +60,13 @@ async def keep(
         )
     )  # fmt: skip
     return receipt.message_ids[0]
+
+
+async def keep_at(installation: Installation, recipients: Sequence[str], **more: Any) -> int:
+    """As `keep`, in an installation that runs."""
+    config = load_config(installation.config_path)
+    async with (
+        open_database(config) as database,
+        mailroom(config, database, KeyRing(database, config.load_master_key())) as room,
+    ):
+        return await keep(room.intake, room.directory, recipients, **more)

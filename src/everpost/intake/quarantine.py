@@ -38,7 +38,8 @@ _PEOPLE_IN_AUDIT: Final = 100
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which messages: all that is set must fit. `recipient`, `sender` (reverse-path) and `subject` are parts of them,
-    in any case; `since` is included, `until` is not; `before` is the id of the last one of the page before.
+    in any case; `since` is included, `until` is not; `before` is the id of the last one of the page before;
+    `asked`: somebody asks for its release.
     """
 
     mailbox_id: int | None = None
@@ -50,6 +51,7 @@ class Wanted:
     since: datetime | None = None
     until: datetime | None = None
     message_id: int | None = None
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +143,7 @@ class Quarantine:
             found: Sequence[Any] = await connection.fetch(
                 _SQL["kept"],
                 organisation_id, wanted.mailbox_id, wanted.before, wanted.judgement, wanted.recipient, wanted.sender,
-                wanted.subject, wanted.since, wanted.until, wanted.message_id, limit,
+                wanted.subject, wanted.since, wanted.until, wanted.message_id, wanted.asked, limit,
             )  # fmt: skip
         return found
 

@@ -30,6 +30,7 @@ def command() -> None:
 @click.option("--sender", metavar="TEXT", help="Only what has this in its sender's address (reverse-path).")
 @click.option("--recipient", metavar="TEXT", help="Only what has this in a recipient's address.")
 @click.option("--subject", metavar="TEXT", help="Only what has this in its subject.")
+@click.option("--asked", is_flag=True, help="Only what somebody asks for.")
 @click.option(
     "--limit", default=100, show_default=True, help="Show so many at most.", type=click.IntRange(1, MAX_LISTED)
 )
@@ -37,7 +38,7 @@ def command() -> None:
 @command_options
 async def list_all(
     cli: Cli, mailbox: str | None, judgement: str | None, sender: str | None, recipient: str | None,
-    subject: str | None, limit: int, org: str | None,
+    subject: str | None, asked: bool, limit: int, org: str | None,
 ) -> None:  # fmt: skip
     """List what is kept apart, the latest first, with what speaks against it most."""
     async with cli.services() as services:
@@ -49,7 +50,7 @@ async def list_all(
             mailbox_id = found.id
         wanted = Wanted(
             mailbox_id, judgement=Judgement(judgement) if judgement else None, sender=sender, recipient=recipient,
-            subject=subject,
+            subject=subject, asked=asked,
         )  # fmt: skip
         kept = await _quarantine(cli, services).list(organisation.id, wanted, limit)
         cli.output([_row(each, whole=cli.json) for each in kept])

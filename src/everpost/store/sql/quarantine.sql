@@ -2,7 +2,8 @@
 
 -- name: kept
 -- The latest first. $2: only this mailbox; $3: below this message; $4: of this judgement; $5, $6, $7: parts of a
--- recipient, of the sender (reverse-path), of the subject; $8, $9: from, until; $10: only this message.
+-- recipient, of the sender (reverse-path), of the subject; $8, $9: from, until; $10: only this message; $11: only what somebody
+-- asks for.
 SELECT m.id AS message_id, m.received_at, m.reverse_path, m.subject, m.direction, m.size, m.verdict, m.summary,
        m.blob_id, m.structure, d.recipients,
        ARRAY(SELECT w.kind FROM quarantine_word w WHERE w.organisation_id = $1 AND w.message_id = m.id
@@ -18,8 +19,11 @@ FROM (
 WHERE ($4::text IS NULL OR m.judgement = $4)
   AND ($6::text IS NULL OR strpos(lower(coalesce(m.reverse_path, '<>')), lower($6)) > 0)
   AND ($7::text IS NULL OR strpos(lower(m.subject), lower($7)) > 0)
+  AND (NOT $11::bool OR EXISTS (
+      SELECT 1 FROM quarantine_word w WHERE w.organisation_id = $1 AND w.message_id = m.id AND w.kind = 'release'
+        AND w.answer IS NULL))
   AND ($8::timestamptz IS NULL OR m.received_at >= $8) AND ($9::timestamptz IS NULL OR m.received_at < $9)
-ORDER BY m.id DESC LIMIT $11;
+ORDER BY m.id DESC LIMIT $12;
 
 -- name: kept_recipients
 -- Of one message ($2), with what their people said of it.

@@ -46,6 +46,7 @@ class QuarantineQuery(Input, frozen=True):
     subject: Annotated[Text | None, msgspec.Meta(description="Part of the subject.")] = None
     since: Time | None = None
     until: Time | None = None
+    asked: Annotated[bool, msgspec.Meta(description="Only what somebody asks for.")] = False
     before: Annotated[Id | None, msgspec.Meta(description="The `next` of the page before.")] = None
     limit: Annotated[int, msgspec.Meta(ge=1, le=200)] = 50
 
@@ -155,6 +156,7 @@ async def list_quarantine(call: Call[QuarantineQuery, Nothing]) -> KeptMessages:
     wanted = Wanted(
         before=before, judgement=asked.judgement, recipient=asked.recipient or None, sender=asked.sender or None,
         subject=asked.subject or None, since=asked.since, until=asked.until,
+        asked=asked.asked,
     )  # fmt: skip
     found = await quarantine(call).list(call.organisation.id, wanted, asked.limit + 1)
     shown, more = found[: asked.limit], len(found) > asked.limit
