@@ -15,6 +15,7 @@ from everpost.guard.guard import Guard
 from everpost.guard.policy.store import Policies
 from everpost.intake.accept import Intake
 from everpost.intake.commit import Writer
+from everpost.intake.senders import SenderLists
 from everpost.intake.signing import Signer
 from everpost.queue.leases import Leases
 from everpost.queue.model import primary_lane
@@ -152,7 +153,10 @@ class Node:
         )
         settings = SmtpdSettings("mx.everpost.example", folder)
         self.policies = policies
-        receiver = Receiver(settings, self.intake, self.directory, guard=guard, policies=policies)
+        self.senders = SenderLists(database)
+        receiver = Receiver(
+            settings, self.intake, self.directory, guard=guard, policies=policies, senders=self.senders
+        )
         relays = OneRelay(organisation.id, organisation.primary_id)
         gate = Gatekeeper(self.directory, self.routes, NoLogins(), relays)
         self.mx = SmtpListener(ListenerSettings(Role.MX, "127.0.0.1", 0), settings.hostname, gate, receiver)

@@ -32,6 +32,8 @@ from everpost.guard.policy.store import Policies
 from everpost.identity.login import Identity
 from everpost.identity.sessions import Sessions
 from everpost.identity.throttle import Throttle
+from everpost.intake.senders import CHANNEL as SENDERS_CHANNEL
+from everpost.intake.senders import SenderLists
 from everpost.queue.leases import Leases
 from everpost.queue.model import CHANNEL as QUEUE_CHANNEL
 from everpost.queue.outcome import Terms
@@ -70,6 +72,7 @@ class Worker:
         self._identity = Identity(database)
         self._relays = RelayTable(database)
         self._models = Models(database)
+        self._senders = SenderLists(database)
         self._queue = self._make_queue(ground, keys)
         self._intake = make_intake(ground, self._queue, run)
         self._policies = Policies(database)
@@ -110,7 +113,7 @@ class Worker:
         gate = Gatekeeper(self._ground.directory, self._ground.routes, self._identity, self._relays)
         receiver = Receiver(
             settings, self._intake, self._ground.directory, metrics.ACCEPT_SECONDS.observe, self._guarding.guard,
-            self._policies,
+            self._policies, self._senders,
         )  # fmt: skip
         wanted: list[tuple[Role, Listener, tuple[str, ...], bool]] = [
             (Role.MX, smtp.mx, smtp.mx.listen, False),
@@ -175,6 +178,7 @@ class Worker:
             changes.CHANNEL: self._people.kick,
             QUEUE_CHANNEL: self._heard_of_work,
             MODELS_CHANNEL: self._learned.kick,
+            SENDERS_CHANNEL: self._senders.heard,
         }
         runs = [
             self._heart.run(), self._switches.run(), self._people.run(), self._lanes.run(),

@@ -459,6 +459,17 @@ CONTENT_SILENT: Final = _kind(
     "The classifier has nothing to say: too little was learned, or too little of the message is known.",
 )  # fmt: skip
 
+# ------------------------------------------------------------------ what people wish
+
+PERSON_ALLOWS: Final = _kind(
+    "person.allows", Group.POLICY, 0.0, Judgement.CLEAN,
+    "The recipient will hear from this sender, and something vouches for it: not kept from them.",
+)  # fmt: skip
+PERSON_DENIES: Final = _kind(
+    "person.denies", Group.POLICY, 0.0, Judgement.SPAM,
+    "The recipient does not want to hear from this sender: filed under Junk for them.",
+)  # fmt: skip
+
 # ------------------------------------------------------------------ faults
 
 STEP_FAILED: Final = _kind(

@@ -20,6 +20,7 @@ from everpost.guard.model import Disposition, Verdict, Way
 from everpost.guard.policy.store import Policies
 from everpost.intake.accept import Intake, IntakeUnavailable
 from everpost.intake.journal import unpack
+from everpost.intake.senders import SenderLists
 from everpost.intake.submission import Client, Owner, RoutedRecipient, Source, Submission
 from everpost.mail.envelope import Sender
 from everpost.mail.reply import Reply
@@ -109,6 +110,7 @@ class Receiver:
     waited: Callable[[float], object] = lambda _seconds: None  # hears how long each commit took
     guard: Guard | None = None
     policies: Policies | None = None
+    senders: SenderLists | None = None
 
     async def receive(
         self,
@@ -144,12 +146,20 @@ class Receiver:
                 submission = replace(submission, assessment=assessment, message_id=case.message_id)
                 if refusal := _refusal(submission):
                     return refusal
+                submission = await self._as_wished(submission, self.guard)
             return await self._accept(submission)
         except UNAVAILABLE as error:
             log.warning("smtpd.deferred", client=client.ip, reason=str(error) or type(error).__name__)
             return TRY_LATER
         finally:
             blob.close()
+
+    async def _as_wished(self, submission: Submission, guard: Guard) -> Submission:
+        """With what some recipients wish otherwise. Raises what `store.database.UNAVAILABLE` lists."""
+        if self.senders is None or submission.assessment is None:
+            return submission
+        wished = await self.senders.wished(guard, submission, submission.assessment)
+        return submission if wished is None else replace(submission, wished=wished)
 
     async def _case(self, submission: Submission, blob: SealedBlob) -> Case:
         """Raises what `store.database.UNAVAILABLE` lists."""
