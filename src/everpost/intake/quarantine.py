@@ -119,11 +119,9 @@ class Quarantine:
         rows = await self._rows(organisation_id, wanted, min(limit, MAX_LISTED))
         return [_kept(row) for row in rows]
 
-    async def open(
-        self, organisation_id: int, message_id: int, blobs: BlobReader, mailbox_id: int | None = None
-    ) -> Opened | None:
-        """A look at one message; None where it is not kept (of that mailbox). Raises as `BlobReader.open`."""
-        rows = await self._rows(organisation_id, Wanted(mailbox_id=mailbox_id, message_id=message_id), 1)
+    async def open(self, organisation_id: int, message_id: int, blobs: BlobReader) -> Opened | None:
+        """A look at one message; None where it is not kept. Raises as `BlobReader.open`."""
+        rows = await self._rows(organisation_id, Wanted(message_id=message_id), 1)
         if not rows:
             return None
         data = await blobs.read(organisation_id, rows[0]["blob_id"], limit=READ_OCTETS)

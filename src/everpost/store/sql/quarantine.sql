@@ -37,6 +37,19 @@ LEFT JOIN quarantine_word n ON n.organisation_id = $1 AND n.mailbox_id = d.mailb
 WHERE d.organisation_id = $1 AND d.message_id = $2 AND d.status = 'held' AND d.hold_reason = 'quarantined'
 ORDER BY d.number;
 
+-- name: kept_for
+-- What is kept from one mailbox ($2), the latest first; $3: only these messages. With what its person said and heard.
+SELECT m.id AS message_id, m.received_at, m.subject, m.size, m.verdict, m.summary, m.blob_id, m.structure,
+       w.at AS asked_at, w.answer, w.answer_reason, n.at AS not_junk_at
+FROM delivery d JOIN message m ON m.organisation_id = d.organisation_id AND m.id = d.message_id
+LEFT JOIN quarantine_word w ON w.organisation_id = d.organisation_id AND w.mailbox_id = d.mailbox_id
+    AND w.message_id = d.message_id AND w.kind = 'release'
+LEFT JOIN quarantine_word n ON n.organisation_id = d.organisation_id AND n.mailbox_id = d.mailbox_id
+    AND n.message_id = d.message_id AND n.kind = 'not-junk'
+WHERE d.organisation_id = $1 AND d.mailbox_id = $2 AND d.status = 'held' AND d.hold_reason = 'quarantined'
+  AND ($3::bigint[] IS NULL OR d.message_id = ANY($3))
+ORDER BY d.message_id DESC LIMIT $4;
+
 -- name: lock_kept
 -- `from_isolated`: as in `lock_deliveries` of the queue. $3: only this mailbox.
 SELECT d.number, d.recipient, d.accepted_as, d.kind, d.mailbox_id, m.received_at, m.thread_id, m.judgement,
@@ -80,14 +93,6 @@ WHERE organisation_id = $1 AND message_id = $2 AND mailbox_id = ANY($3::bigint[]
 -- A word once said stays as it is: returns nothing then.
 INSERT INTO quarantine_word (organisation_id, mailbox_id, message_id, kind, actor, comment)
 VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING at;
-
--- name: word
-SELECT kind, at, comment, answer, answered_at, answer_reason FROM quarantine_word
-WHERE organisation_id = $1 AND mailbox_id = $2 AND message_id = $3 AND kind = $4;
-
--- name: words_of_mailbox
-SELECT message_id, kind, answer, answer_reason FROM quarantine_word
-WHERE organisation_id = $1 AND mailbox_id = $2 AND message_id = ANY($3::bigint[]);
 
 -- name: requests
 -- Open ones, the oldest first.
