@@ -139,7 +139,8 @@ UPDATE organisation SET self_release = $2, digest = $3, digest_hour = $4, time_z
 WHERE id = $1;
 
 -- name: set_language
-UPDATE mailbox SET language = $3 WHERE organisation_id = $1 AND id = $2;
+UPDATE mailbox SET language = $3
+WHERE organisation_id = $1 AND id = $2 AND language IS DISTINCT FROM $3;
 
 -- name: language_of
 SELECT language FROM mailbox WHERE organisation_id = $1 AND id = $2;
