@@ -292,6 +292,19 @@ class Guard(Section, frozen=True):
     ] = False
 
 
+class Quarantine(Section, frozen=True):
+    """What the guard keeps apart. Digests and what people may do are each organisation's: `everpost quarantine
+    settings`.
+    """
+
+    retention_days: Annotated[
+        float,
+        doc(
+            "What nobody releases ends after so long, without a report to its sender.", unit="days", ge=1, le=3650
+        ),
+    ] = 30.0  # fmt: skip
+
+
 class Metrics(Section, frozen=True):
     """Figures for Prometheus."""
 
@@ -338,6 +351,7 @@ class Config(Section, frozen=True):
     continuity: Continuity = Continuity()
     follow: Follow = Follow()
     guard: Guard = Guard()
+    quarantine: Quarantine = Quarantine()
     metrics: Metrics = Metrics()
     log: Log = Log()
 

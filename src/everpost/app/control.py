@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from everpost.app import gauges, metrics
-from everpost.app.assembly import NotifyingOutlet, make_failback_runner, make_ground, make_intake
+from everpost.app.assembly import NotifyingOutlet, make_failback_runner, make_ground, make_intake, make_links
 from everpost.app.child import run_child
 from everpost.app.config import Config
 from everpost.app.leader import Leader
@@ -17,16 +17,19 @@ from everpost.app.scanner_watch import SCANNERS_S, ScannerWatch
 from everpost.app.scanning import make_scanners
 from everpost.continuity import snapshot
 from everpost.continuity.alerts import AlertSender
+from everpost.continuity.homes import waiting_mailboxes
 from everpost.continuity.monitor import CHANNEL as PROBE_CHANNEL
 from everpost.continuity.monitor import Monitor
 from everpost.directory import changes
 from everpost.identity.administrators import Administrators
 from everpost.identity.sessions import Sessions
+from everpost.intake.digests import AnswerSender, DigestSender, OwnMail
 from everpost.intake.follow import Following
 from everpost.intake.follow import Settings as FollowSettings
 from everpost.intake.forwards import Forwarder
 from everpost.intake.learning import Learning
 from everpost.intake.notices import Notices
+from everpost.intake.quarantine import Quarantine
 from everpost.intake.reports import ReportSender
 from everpost.serve.web.jmap.answering import VacationResponder
 from everpost.serve.web.jmap.later import DelayedSender
@@ -61,6 +64,11 @@ class Control:
         self._forwarder = Forwarder(
             database, ground.blobs, self._intake, ground.directory, config.hostname, config.spool_folder
         )
+        mail = OwnMail(database, self._intake, ground.directory, config.hostname)
+        self._digests = DigestSender(database, mail, make_links(config))
+        self._answers = AnswerSender(database, mail)
+        self._quarantine = Quarantine(database, actor="everpost", homes=waiting_mailboxes)
+        self._kept_for = timedelta(days=config.quarantine.retention_days)
         self._following = _make_following(config, database, keys)
         self._scanners = ScannerWatch(database, make_scanners(config) if config.guard.enabled else [])
         self._learning = _make_learning(config, database, ground.blobs)
@@ -80,6 +88,9 @@ class Control:
             Repeater("delayed mail", self._delayed.run_once, 1.0),
             Repeater("vacation", self._vacation.run_once, 3.0),
             Repeater("forwards", self._forwarder.run_once, 1.0),
+            Repeater("digests", self._digests.run_once, 10.0),
+            Repeater("quarantine answers", self._answers.run_once, 5.0),
+            Repeater("quarantine", self._expire, 300.0),
             Repeater("schedule", self._ground.continuity.run_due, 1.0),
             Repeater("audit", self._chain, 1.0),
             Repeater("reports", self._reports.send_due, 2.0),
@@ -131,9 +142,14 @@ class Control:
     async def _measure(self) -> None:
         await gauges.measure(self._database)
 
+    async def _expire(self) -> None:
+        while await self._quarantine.expire(datetime.now(UTC) - self._kept_for):
+            pass
+
     async def _tidy(self) -> None:
         await self._ground.standby.forget_uploads(datetime.now(UTC) - UPLOADS_KEPT)
         await self._forwarder.forget_old()
+        await self._digests.forget_old()
         await Sessions(self._database).forget_old()
         await Administrators(self._database).forget_old()
         async with self._database.connection() as connection:

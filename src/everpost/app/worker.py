@@ -13,7 +13,15 @@ from datetime import timedelta
 import uvicorn
 
 from everpost.app import metrics
-from everpost.app.assembly import Ground, make_ground, make_intake, make_router, refresh_lanes, refresh_primaries
+from everpost.app.assembly import (
+    Ground,
+    make_ground,
+    make_intake,
+    make_links,
+    make_router,
+    refresh_lanes,
+    refresh_primaries,
+)
 from everpost.app.child import run_child
 from everpost.app.config import Config, Listener, parse_endpoint
 from everpost.app.console import make_api
@@ -141,6 +149,7 @@ class Worker:
             self._database, ground.standby, ground.directory, ground.routes, self._intake, self._identity,
             self._config.spool_folder, Sessions(self._database), Throttle(), self._make_remote(),
             self._guarding.clicks,
+            make_links(self._config),
         )  # fmt: skip
         web = self._config.web
         pair = self._config.certificate(web) if web.tls else None

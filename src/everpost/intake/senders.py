@@ -12,12 +12,17 @@ from everpost.directory.model import MailboxTarget, Resolved
 from everpost.guard.guard import Assessment, Guard
 from everpost.guard.wishes import Wish, as_wished, sender_key, senders_of, wanted_instead, wish_about
 from everpost.intake.submission import Submission, Wished
+from everpost.standby.work import Work
+from everpost.store import audit
 from everpost.store.database import Connection, Database
+from everpost.store.ids import encode_id
 from everpost.store.sql import load
 
 _SQL, _STORE = load("quarantine"), load("store")
 CHANNEL: Final = "everpost_senders"
 """Told of each change: organisation and mailbox."""
+TYPE: Final = "SenderRule"
+"""As the change log and JMAP call a rule."""
 MAX_RULES: Final = 500
 KEPT: Final = 50_000
 """Mailboxes whose rules a process remembers."""
@@ -60,6 +65,21 @@ async def save_rule(
     )  # fmt: skip
     await _announce(connection, organisation_id, mailbox_id)
     return saved
+
+
+async def put_rule(work: Work, new_ids: tuple[int, int], sender: str, wish: Wish, address: str) -> SenderRule:
+    """As `save_rule`, told in the change log and the audit; `new_ids` are for the rule and the event, `address` is the
+    mailbox's. Raises `SenderError`, `TooManyRules`.
+    """
+    account = work.account
+    rule_id, event_id = new_ids
+    key = sender_key(sender)
+    saved = await save_rule(work.connection, account.organisation_id, account.mailbox_id, rule_id, key, wish)
+    work.note(TYPE, encode_id(saved), "created" if saved == rule_id else "updated")
+    detail = {"sender": key, "action": wish}
+    event = audit.Event(work.actor, "quarantine.sender-rule", address, detail)
+    await audit.record(work.connection, account.organisation_id, event_id, event)
+    return SenderRule(saved, key, wish)
 
 
 async def delete_rule(connection: Connection, organisation_id: int, mailbox_id: int, rule_id: int) -> bool:

@@ -12,6 +12,7 @@ from everpost.directory.resolve import Directory
 from everpost.identity.sessions import Sessions
 from everpost.identity.throttle import Throttle
 from everpost.intake.accept import Within
+from everpost.intake.links import DigestLinks
 from everpost.intake.submission import Receipt, Submission
 from everpost.mail.address import Address
 from everpost.serve.web.clicks import ClickServices
@@ -76,7 +77,7 @@ class Remote:
 @dataclass(frozen=True, slots=True)
 class WebServices:
     """One per process. Without `remote`, pictures of other servers are never fetched; without `clicks`, the addresses
-    on delivery copies lead nowhere.
+    on delivery copies lead nowhere; without `links`, those of digests.
     """
 
     database: Database
@@ -90,6 +91,7 @@ class WebServices:
     throttle: Throttle
     remote: Remote | None = None
     clicks: ClickServices | None = None
+    links: DigestLinks | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from everpost.guard.wishes import SenderError, Wish
 from everpost.intake.quarantine_settings import LANGUAGES
-from everpost.intake.senders import SenderRule, TooManyRules, delete_rule, rules_of, save_rule
+from everpost.intake.senders import TYPE, SenderRule, TooManyRules, delete_rule, put_rule, rules_of
 from everpost.serve.web.jmap.context import (
     Arguments,
     Context,
@@ -29,7 +29,6 @@ from everpost.wire.jmap.core import SetError
 _SQL = load("quarantine")
 SINGLETON: Final = "singleton"
 _PROPERTIES: Final = frozenset(("id", "sender", "action"))
-_TYPE: Final = "SenderRule"
 
 
 async def get(context: Context, arguments: Arguments) -> Arguments:
@@ -51,7 +50,7 @@ async def get(context: Context, arguments: Arguments) -> Arguments:
 async def changes(context: Context, arguments: Arguments) -> Arguments:
     """SenderRule/changes."""
     asked, most = read_changes(context, arguments)
-    return noted_answer(asked.account_id, await notes_since(context, _TYPE, asked.since_state, most))
+    return noted_answer(asked.account_id, await notes_since(context, TYPE, asked.since_state, most))
 
 
 async def change(context: Context, arguments: Arguments) -> Arguments:
@@ -89,29 +88,22 @@ async def _create(context: Context, work: Work, number: int, properties: dict[st
         raise SetError("invalidProperties", "write an address or a domain", properties=("sender",))
     if action not in set(Wish):
         raise SetError("invalidProperties", "allow or deny", properties=("action",))
-    key = (context.account.organisation_id, context.account.mailbox_id)
+    new_ids = (number, await context.standby.new_id())
     try:
-        saved = await save_rule(work.connection, *key, number, sender, Wish(action))
+        rule = await put_rule(work, new_ids, sender, Wish(action), str(context.visitor.mailbox.address))
     except SenderError as error:
         raise SetError("invalidProperties", str(error), properties=("sender",)) from error
     except TooManyRules as error:
         raise SetError("overQuota", str(error)) from error
-    work.note(_TYPE, encode_id(saved), "created" if saved == number else "updated")
-    [rule] = [each for each in await rules_of(work.connection, *key) if each.id == saved]
-    await _audit(context, work, {"sender": rule.sender, "action": rule.wish})
-    return {"id": encode_id(saved), "sender": rule.sender}
+    return {"id": encode_id(rule.id), "sender": rule.sender}
 
 
 async def _destroy(context: Context, work: Work, number: int) -> None:
     key = (context.account.organisation_id, context.account.mailbox_id)
     if not await delete_rule(work.connection, *key, number):
         raise SetError("notFound")
-    work.note(_TYPE, encode_id(number), "destroyed")
-    await _audit(context, work, {"removed": encode_id(number)})
-
-
-async def _audit(context: Context, work: Work, detail: dict[str, Any]) -> None:
-    visitor = context.visitor
+    work.note(TYPE, encode_id(number), "destroyed")
+    visitor, detail = context.visitor, {"removed": encode_id(number)}
     event = audit.Event(visitor.actor, "quarantine.sender-rule", str(visitor.mailbox.address), detail)
     event_id = await context.standby.new_id()
     await audit.record(work.connection, context.account.organisation_id, event_id, event)
