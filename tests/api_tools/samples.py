@@ -71,6 +71,10 @@ SAMPLES: dict[str, Sample] = {
     "get_message": Sample(),
     "list_quarantine": Sample(query={"recipient": "cora@{org}.org", "judgement": "spam"}),
     "get_quarantined": Sample(ids={"message": "kept"}),
+    "get_quarantine_settings": Sample(),
+    "set_quarantine_settings": Sample(
+        {"self_release": ["spam"], "digest": "hourly", "digest_hour": 7, "time_zone": "Europe/Berlin", "language": "de"}
+    ),
     "release_quarantined": Sample({"recipients": ["cora@{org}.org"], **_BECAUSE}, ids={"message": "kept"}),
     "expire_quarantined": Sample(_BECAUSE, ids={"message": "kept"}),
     "refuse_release": Sample(_BECAUSE, ids={"message": "kept"}),

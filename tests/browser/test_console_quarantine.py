@@ -10,8 +10,13 @@ from playwright.sync_api import Page, expect
 
 from browser.test_console import Open, ask, check_both, go, heading, house, open_console
 from browser_tools.console import DOMAIN, Site
+from everpost.app.config import load_config
+from everpost.app.database import open_database
+from everpost.continuity.homes import waiting_mailboxes
 from everpost.guard.model import Judgement
-from everpost.store.ids import encode_id
+from everpost.intake.kept_from_me import KeptMail
+from everpost.standby.values import Account
+from everpost.store.ids import decode_id, encode_id
 from quarantine_tools import content, keep_at
 
 __all__ = ["house", "open_console"]
@@ -84,6 +89,47 @@ def test_a_message_is_found_looked_at_and_released(open_console: Open, house: Si
     page.goto(f"{house.url}audit?action=quarantine.")
     for words in ("Released from quarantine", "Given up in quarantine"):
         expect(page.locator(".entries li", has_text=words).first).to_be_visible()
+
+
+def test_requests_are_found_and_refused(open_console: Open, house: Site) -> None:
+    message = kept(house, "ben", octets=content("Wanted mail"), judgement=Judgement.PHISHING)
+    asyncio.run_coroutine_threadsafe(_ask(house, message), house.loop).result(60)
+    page = open_console("quarantine")
+    page.get_by_label("Only what somebody asks for").check()
+    page.get_by_role("button", name="Find").click()
+    expect(entry(page, "Wanted mail")).to_contain_text("1 asks for it")
+    entry(page, "Wanted mail").get_by_role("link").click()
+    expect(page.get_by_role("region", name="Wanted mail")).to_contain_text("I wait for it")
+    page.get_by_role("button", name="Refuse …").click()
+    ask(page, "Refuse", "a forgery")
+    expect(page.get_by_text("1 request was refused.")).to_be_visible()
+    expect(page.get_by_role("button", name="Refuse …")).to_have_count(0)
+
+
+async def _ask(house: Site, message: str) -> None:
+    async with open_database(load_config(house.installation.config_path)) as database, database.connection() as found:
+        row = await found.fetchrow("SELECT organisation_id, mailbox_id FROM address WHERE key = $1", f"ben@{DOMAIN}")
+        ben = KeptMail(database, Account(*row.values()), actor="ben", homes=waiting_mailboxes)
+        await ben.ask(decode_id(message), "I wait for it")
+
+
+def test_what_the_organisation_decides(open_console: Open) -> None:
+    page = open_console("quarantine")
+    form = page.get_by_role("region", name="What people may do")
+    form.get_by_label("Mail about what is kept").select_option("Every hour")
+    expect(form.get_by_label("At this hour")).to_be_disabled()
+    form.get_by_label("Not allowed").check()
+    form.get_by_label("Time zone").fill("Mars/Olympus")
+    form.get_by_role("button", name="Save").click()
+    expect(form.get_by_role("alert")).to_contain_text("no time zone")
+    form.get_by_label("Time zone").fill("Europe/Berlin")
+    form.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved.")).to_be_visible()
+    page.reload()
+    expect(form.get_by_label("Time zone")).to_have_value("Europe/Berlin")
+    expect(form.get_by_label("Not allowed")).to_be_checked()
+    form.get_by_label("Mail about what is kept").select_option("Every day")
+    check_both(page, "console-quarantine-settings")
 
 
 def test_what_is_gone_says_so(open_console: Open, house: Site) -> None:

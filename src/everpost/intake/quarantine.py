@@ -94,6 +94,20 @@ class Opened:
 
 
 @dataclass(frozen=True, slots=True)
+class ReleaseRequest:
+    """Somebody asks for the release of a message; `mailbox` is the default address of whose it is."""
+
+    message_id: int
+    mailbox: str | None
+    asked_at: datetime
+    actor: str
+    comment: str
+    subject: str
+    reverse_path: str | None
+    judgement: Judgement
+
+
+@dataclass(frozen=True, slots=True)
 class Released:
     """One recipient's part that was let go; `remark` says where it waits now, if it does."""
 
@@ -135,6 +149,18 @@ class Quarantine:
             for row in people
         )  # fmt: skip
         return Opened(_kept(rows[0]), view, recipients)
+
+    async def requests(self, organisation_id: int, limit: int = 100) -> Sequence[ReleaseRequest]:
+        """Who asks for a release, the oldest first; at most `MAX_LISTED`."""
+        async with self._database.connection() as connection:
+            rows = await connection.fetch(_SQL["requests"], organisation_id, min(limit, MAX_LISTED))
+        return [
+            ReleaseRequest(
+                row["message_id"], row["mailbox"], row["at"], row["actor"], row["comment"], row["subject"],
+                row["reverse_path"], Judgement(row["judgement"]),
+            )
+            for row in rows
+        ]  # fmt: skip
 
     async def _rows(self, organisation_id: int, wanted: Wanted, limit: int) -> Sequence[Any]:
         async with self._database.connection() as connection:

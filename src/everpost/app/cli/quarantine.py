@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import click
 
@@ -12,6 +13,7 @@ from everpost.app.cli.switches import parse_id
 from everpost.continuity.homes import waiting_mailboxes
 from everpost.guard.model import Judgement
 from everpost.intake.quarantine import MAX_LISTED, Kept, Opened, Quarantine, Wanted
+from everpost.intake.quarantine_settings import LANGUAGES, Schedule, SettingsError, read_settings, save_settings
 from everpost.queue.operator import QueueRefusal
 from everpost.store.blobs import BlobReader
 from everpost.store.ids import encode_id
@@ -143,6 +145,91 @@ async def expire(cli: Cli, message: str, recipients: tuple[str, ...], reason: st
                 organisation.id, parse_id(message), recipients or None, reason=reason
             )
         cli.output([{"recipient": each} for each in done], "\n".join(f"given up: {each}" for each in done))
+
+
+@command.command("requests")
+@click.option(
+    "--limit", default=100, show_default=True, help="Show so many at most.", type=click.IntRange(1, MAX_LISTED)
+)
+@org_option
+@command_options
+async def requests(cli: Cli, limit: int, org: str | None) -> None:
+    """List who asks for the release of what, the oldest first. `release`, `refuse` and `expire` answer, by mail."""
+    async with cli.services() as services:
+        organisation = await services.organisation(org)
+        found = await _quarantine(cli, services).requests(organisation.id, limit)
+        cli.output(
+            [
+                {
+                    "id": encode_id(each.message_id), "asked": each.asked_at, "mailbox": each.mailbox,
+                    "judgement": each.judgement.value, "from": each.reverse_path or "<>", "subject": each.subject,
+                    "comment": each.comment,
+                }
+                for each in found
+            ]
+        )  # fmt: skip
+
+
+@command.command("refuse")
+@click.argument("message")
+@click.option("--reason", required=True, help="Stands in the audit and in the answer.")
+@org_option
+@command_options
+async def refuse(cli: Cli, message: str, reason: str, org: str | None) -> None:
+    """Answer those who ask for the release of MESSAGE: no, and why. It stays in quarantine."""
+    async with cli.services() as services:
+        organisation = await services.organisation(org)
+        with _refusals():
+            count = await _quarantine(cli, services).refuse(organisation.id, parse_id(message), reason)
+        cli.output({"refused": count}, f"refused: {count}")
+
+
+@command.command("settings")
+@click.option("--digest", type=click.Choice([each.value for each in Schedule]), help="When people are told by mail.")
+@click.option("--hour", type=click.IntRange(0, 23), help="Hour of the daily digest, in the organisation's zone.")
+@click.option("--zone", metavar="NAME", help="Time zone of the organisation, like Europe/Berlin.")
+@click.option("--language", type=click.Choice(LANGUAGES), help="For people whose own language is not known.")
+@click.option(
+    "--self-release", "released", metavar="LIST",
+    help="What people release themselves: suspicious, spam, policy, separated by commas; or none.",
+)  # fmt: skip
+@org_option
+@command_options
+async def settings(
+    cli: Cli, digest: str | None, hour: int | None, zone: str | None, language: str | None, released: str | None,
+    org: str | None,
+) -> None:  # fmt: skip
+    """Show what the organisation decides about its quarantine, or change what is given."""
+    async with cli.services() as services:
+        organisation = await services.organisation(org)
+        async with services.database.connection() as connection:
+            now = await read_settings(connection, organisation.id)
+        try:
+            wanted = replace(
+                now, digest=Schedule(digest) if digest else now.digest,
+                digest_hour=now.digest_hour if hour is None else hour, time_zone=zone or now.time_zone,
+                language=language or now.language,
+                self_release=now.self_release if released is None else _judgements(released),
+            )  # fmt: skip
+            if wanted != now:
+                await save_settings(services.database, organisation.id, wanted, cli.actor)
+        except SettingsError as error:
+            raise Failure(str(error)) from error
+        cli.output(
+            {
+                "self_release": sorted(wanted.self_release), "digest": wanted.digest.value, "hour": wanted.digest_hour,
+                "zone": wanted.time_zone, "language": wanted.language,
+            }
+        )  # fmt: skip
+
+
+def _judgements(text: str) -> frozenset[Judgement]:
+    """Raises `SettingsError`."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    try:
+        return frozenset() if names == ["none"] else frozenset(map(Judgement, names))
+    except ValueError:
+        raise SettingsError("name judgements separated by commas, like suspicious,spam; or none") from None
 
 
 @contextlib.contextmanager

@@ -96,8 +96,7 @@ VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING RETURNING at;
 
 -- name: requests
 -- Open ones, the oldest first.
-SELECT w.message_id, w.mailbox_id, w.at, w.actor, w.comment, a.written AS mailbox, m.subject, m.reverse_path,
-       m.judgement, m.received_at
+SELECT w.message_id, w.at, w.actor, w.comment, a.written AS mailbox, m.subject, m.reverse_path, m.judgement
 FROM quarantine_word w
 JOIN message m ON m.organisation_id = w.organisation_id AND m.id = w.message_id
 LEFT JOIN address a ON a.organisation_id = w.organisation_id AND a.mailbox_id = w.mailbox_id AND a.is_default

@@ -288,3 +288,11 @@ export interface OpenedMessage {
   complete: boolean;
   files: { name: string; type: string; size: number }[];
 }
+
+export interface QuarantineRules {
+  self_release: Judgement[];
+  digest: "off" | "daily" | "hourly";
+  digest_hour: number;
+  time_zone: string;
+  language: string;
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -13,6 +14,13 @@ from everpost.crypto.keys import KeyProblem
 from everpost.crypto.sealed_blob import DamagedBlob
 from everpost.guard.model import Judgement, Verdict
 from everpost.intake.quarantine import Kept, Quarantine, Wanted
+from everpost.intake.quarantine_settings import (
+    QuarantineSettings,
+    Schedule,
+    SettingsError,
+    read_settings,
+    save_settings,
+)
 from everpost.serve.web.api.registry import Call, Section
 from everpost.serve.web.api.values import (
     Because,
@@ -142,6 +150,34 @@ class GivenUp(Output, frozen=True):
     recipients: list[str]
 
 
+class QuarantineRules(Output, frozen=True):
+    """What the organisation decides. `digest_hour` counts in `time_zone` and is for the daily digest; `language` is for
+    those whose own is not known.
+    """
+
+    self_release: list[Judgement]
+    digest: Schedule
+    digest_hour: int
+    time_zone: str
+    language: str
+
+
+class QuarantineRulesChange(Input, frozen=True):
+    """What shall be so; what is left out stays as it is."""
+
+    self_release: (
+        Annotated[
+            list[Judgement],
+            msgspec.Meta(max_length=6, description="What people release themselves; never malware and phishing."),
+        ]
+        | None
+    ) = None
+    digest: Annotated[Schedule | None, msgspec.Meta(description="When people are told by mail.")] = None
+    digest_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] | None = None
+    time_zone: Annotated[Text | None, msgspec.Meta(description="An IANA name, like Europe/Berlin.")] = None
+    language: Annotated[Text | None, msgspec.Meta(description="`en`, `de` or `fr`.")] = None
+
+
 class Refused(Output, frozen=True):
     """So many had asked."""
 
@@ -215,6 +251,40 @@ async def refuse_release(call: Call[Nothing, Because]) -> Refused:
     """Answer those who ask for its release: no, and why. It stays in quarantine."""
     refused = await quarantine(call).refuse(call.organisation.id, call.ids["message"], call.body.reason)
     return Refused(requests=refused)
+
+
+@section.get("/quarantine/settings")
+async def get_quarantine_settings(call: Call[Nothing, Nothing]) -> QuarantineRules:
+    """What people may release themselves, and when they are told of what is kept from them."""
+    async with call.services.database.connection() as connection:
+        return _rules(await read_settings(connection, call.organisation.id))
+
+
+@section.post("/quarantine/settings")
+async def set_quarantine_settings(call: Call[Nothing, QuarantineRulesChange]) -> QuarantineRules:
+    """Decide about it. The next digest is due as it says then."""
+    async with call.services.database.connection() as connection:
+        before = await read_settings(connection, call.organisation.id)
+    given = {
+        name: value
+        for name in QuarantineRulesChange.__struct_fields__
+        if (value := getattr(call.body, name)) is not None
+    }
+    if "self_release" in given:
+        given["self_release"] = frozenset(given["self_release"])
+    try:
+        after = replace(before, **given)
+        await save_settings(call.services.database, call.organisation.id, after, call.actor)
+    except SettingsError as error:
+        raise refusal(400, "invalid", "That cannot be meant", str(error)) from error
+    return _rules(after)
+
+
+def _rules(settings: QuarantineSettings) -> QuarantineRules:
+    return QuarantineRules(
+        self_release=sorted(settings.self_release), digest=settings.digest, digest_hour=settings.digest_hour,
+        time_zone=settings.time_zone, language=settings.language,
+    )  # fmt: skip
 
 
 def quarantine(call: Call[Any, Any]) -> Quarantine:
