@@ -154,9 +154,7 @@ class Node:
         settings = SmtpdSettings("mx.everpost.example", folder)
         self.policies = policies
         self.senders = SenderLists(database)
-        receiver = Receiver(
-            settings, self.intake, self.directory, guard=guard, policies=policies, senders=self.senders
-        )
+        receiver = Receiver(settings, self.intake, self.directory, guard=guard, policies=policies, senders=self.senders)
         relays = OneRelay(organisation.id, organisation.primary_id)
         gate = Gatekeeper(self.directory, self.routes, NoLogins(), relays)
         self.mx = SmtpListener(ListenerSettings(Role.MX, "127.0.0.1", 0), settings.hostname, gate, receiver)

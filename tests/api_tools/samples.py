@@ -73,7 +73,7 @@ SAMPLES: dict[str, Sample] = {
     "get_quarantined": Sample(ids={"message": "kept"}),
     "get_quarantine_settings": Sample(),
     "set_quarantine_settings": Sample(
-        {"self_release": ["spam"], "digest": "hourly", "digest_hour": 7, "time_zone": "Europe/Berlin", "language": "de"}
+        {"self_release": ["spam"], "digest": "hourly", "digest_hour": 7, "time_zone": "Europe/Berlin"}
     ),
     "release_quarantined": Sample({"recipients": ["cora@{org}.org"], **_BECAUSE}, ids={"message": "kept"}),
     "expire_quarantined": Sample(_BECAUSE, ids={"message": "kept"}),

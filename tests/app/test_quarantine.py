@@ -68,7 +68,7 @@ async def test_requests_are_answered(office: Office) -> None:
 
 async def test_settings(office: Office) -> None:
     default = {
-        "self_release": ["spam", "suspicious"], "digest": "daily", "hour": 8, "zone": "UTC", "language": "en",
+        "self_release": ["spam", "suspicious"], "digest": "daily", "hour": 8, "zone": "UTC",
     }  # fmt: skip
     assert await office.everpost.json("quarantine", "settings", *ORG) == default
     changed = await office.everpost.json(

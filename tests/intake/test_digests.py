@@ -169,9 +169,10 @@ async def test_it_stays_due_while_intake_is_away(house: House, monkeypatch: pyte
 
 async def test_schedule_and_language_are_the_organisations_and_the_persons(house: House) -> None:
     organisation = house.organisation
-    hourly = QuarantineSettings(digest=Schedule.HOURLY, language="fr")
+    hourly = QuarantineSettings(digest=Schedule.HOURLY)
     await save_settings(house.node.database, organisation.id, hourly, "admin:alice")
     async with house.node.database.transaction() as connection:
+        await connection.execute("UPDATE organisation SET language = 'fr'")
         await connection.execute("UPDATE mailbox SET language = 'de' WHERE id = $1", organisation.mailboxes["anna"])
         await connection.execute("UPDATE mailbox SET status = 'disabled' WHERE id = 0")
     await kept(house)

@@ -14,7 +14,6 @@ from everpost.store.database import Connection, Database
 from everpost.store.sql import load
 
 _SQL = load("quarantine")
-LANGUAGES: Final = ("en", "de", "fr")
 MAY_BE_RELEASED: Final = frozenset({Judgement.SUSPICIOUS, Judgement.SPAM, Judgement.POLICY})
 """What an organisation may leave to its people. Phishing can be asked for; malware is for administrators alone."""
 
@@ -41,15 +40,12 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class QuarantineSettings:
-    """`digest_hour` counts in `time_zone` (an IANA name) and is for the daily schedule; `language` (one of
-    `LANGUAGES`) is for those whose own is not known.
-    """
+    """`digest_hour` counts in `time_zone` (an IANA name) and is for the daily schedule."""
 
     self_release: frozenset[Judgement] = frozenset({Judgement.SUSPICIOUS, Judgement.SPAM})
     digest: Schedule = Schedule.DAILY
     digest_hour: int = 8
     time_zone: str = "UTC"
-    language: str = "en"
 
     def check(self) -> None:
         """Raises `SettingsError`."""
@@ -57,8 +53,6 @@ class QuarantineSettings:
             raise SettingsError(f"people cannot release {min(extra)}: only administrators do")
         if not 0 <= self.digest_hour <= 23:
             raise SettingsError("the hour of the digest is 0 to 23")
-        if self.language not in LANGUAGES:
-            raise SettingsError(f"the language is one of {', '.join(LANGUAGES)}")
         try:
             zoneinfo.ZoneInfo(self.time_zone)
         except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
@@ -94,7 +88,6 @@ def settings_of(row: Any) -> QuarantineSettings:
     """From a row that has their columns."""
     return QuarantineSettings(
         released_of(row["self_release"]), Schedule(row["digest"]), row["digest_hour"], row["time_zone"],
-        row["language"],
     )  # fmt: skip
 
 
@@ -110,11 +103,10 @@ async def save_settings(database: Database, organisation_id: int, settings: Quar
         names = sorted(settings.self_release)
         await connection.execute(
             _SQL["save_settings"], organisation_id, names, settings.digest, settings.digest_hour, settings.time_zone,
-            settings.language,
         )  # fmt: skip
         detail = {
             "self_release": names, "digest": settings.digest, "hour": settings.digest_hour,
-            "time_zone": settings.time_zone, "language": settings.language,
+            "time_zone": settings.time_zone,
         }  # fmt: skip
         event = audit.Event(actor, "quarantine.settings", "quarantine", detail)
         await audit.record(connection, organisation_id, await database.ids.new(), event)

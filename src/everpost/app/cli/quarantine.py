@@ -13,7 +13,7 @@ from everpost.app.cli.switches import parse_id
 from everpost.continuity.homes import waiting_mailboxes
 from everpost.guard.model import Judgement
 from everpost.intake.quarantine import MAX_LISTED, Kept, Opened, Quarantine, Wanted
-from everpost.intake.quarantine_settings import LANGUAGES, Schedule, SettingsError, read_settings, save_settings
+from everpost.intake.quarantine_settings import Schedule, SettingsError, read_settings, save_settings
 from everpost.queue.operator import QueueRefusal
 from everpost.store.blobs import BlobReader
 from everpost.store.ids import encode_id
@@ -188,7 +188,6 @@ async def refuse(cli: Cli, message: str, reason: str, org: str | None) -> None:
 @click.option("--digest", type=click.Choice([each.value for each in Schedule]), help="When people are told by mail.")
 @click.option("--hour", type=click.IntRange(0, 23), help="Hour of the daily digest, in the organisation's zone.")
 @click.option("--zone", metavar="NAME", help="Time zone of the organisation, like Europe/Berlin.")
-@click.option("--language", type=click.Choice(LANGUAGES), help="For people whose own language is not known.")
 @click.option(
     "--self-release", "released", metavar="LIST",
     help="What people release themselves: suspicious, spam, policy, separated by commas; or none.",
@@ -196,8 +195,7 @@ async def refuse(cli: Cli, message: str, reason: str, org: str | None) -> None:
 @org_option
 @command_options
 async def settings(
-    cli: Cli, digest: str | None, hour: int | None, zone: str | None, language: str | None, released: str | None,
-    org: str | None,
+    cli: Cli, digest: str | None, hour: int | None, zone: str | None, released: str | None, org: str | None,
 ) -> None:  # fmt: skip
     """Show what the organisation decides about its quarantine, or change what is given."""
     async with cli.services() as services:
@@ -208,7 +206,6 @@ async def settings(
             wanted = replace(
                 now, digest=Schedule(digest) if digest else now.digest,
                 digest_hour=now.digest_hour if hour is None else hour, time_zone=zone or now.time_zone,
-                language=language or now.language,
                 self_release=now.self_release if released is None else _judgements(released),
             )  # fmt: skip
             if wanted != now:
@@ -218,7 +215,7 @@ async def settings(
         cli.output(
             {
                 "self_release": sorted(wanted.self_release), "digest": wanted.digest.value, "hour": wanted.digest_hour,
-                "zone": wanted.time_zone, "language": wanted.language,
+                "zone": wanted.time_zone,
             }
         )  # fmt: skip
 

@@ -6,7 +6,6 @@ ALTER TABLE organisation
     ADD COLUMN digest        text NOT NULL DEFAULT 'daily' CHECK (digest IN ('off', 'daily', 'hourly')),
     ADD COLUMN digest_hour   smallint NOT NULL DEFAULT 8 CHECK (digest_hour BETWEEN 0 AND 23),
     ADD COLUMN time_zone     text NOT NULL DEFAULT 'UTC',   -- IANA name
-    ADD COLUMN language      text NOT NULL DEFAULT 'en',    -- of those whose own is not known
     ADD COLUMN digest_due_at timestamptz;                   -- none: not planned yet
 
 ALTER TABLE mailbox ADD COLUMN language text;   -- what its person reads the webmail in

@@ -129,12 +129,11 @@ JOIN mailbox b ON b.organisation_id = d.organisation_id AND b.id = d.mailbox_id
 WHERE d.organisation_id = $1 AND d.mailbox_id = $2 AND d.message_id = $3 ORDER BY d.number LIMIT 1;
 
 -- name: settings
-SELECT self_release, digest, digest_hour, time_zone, language FROM organisation WHERE id = $1;
+SELECT self_release, digest, digest_hour, time_zone FROM organisation WHERE id = $1;
 
 -- name: save_settings
 -- When the next digest is due is worked out anew.
-UPDATE organisation SET self_release = $2, digest = $3, digest_hour = $4, time_zone = $5, language = $6,
-    digest_due_at = NULL
+UPDATE organisation SET self_release = $2, digest = $3, digest_hour = $4, time_zone = $5, digest_due_at = NULL
 WHERE id = $1;
 
 -- name: set_language
@@ -146,7 +145,7 @@ SELECT language FROM mailbox WHERE organisation_id = $1 AND id = $2;
 
 -- name: digest_plans
 -- Organisations whose digest is due at $1, or not planned.
-SELECT id, digest, digest_hour, time_zone, language, digest_due_at, self_release FROM organisation
+SELECT id, digest, digest_hour, time_zone, digest_due_at, self_release FROM organisation
 WHERE digest <> 'off' AND (digest_due_at IS NULL OR digest_due_at <= $1);
 
 -- name: plan_digest

@@ -294,5 +294,4 @@ export interface QuarantineRules {
   digest: "off" | "daily" | "hourly";
   digest_hour: number;
   time_zone: string;
-  language: string;
 }

@@ -151,15 +151,12 @@ class GivenUp(Output, frozen=True):
 
 
 class QuarantineRules(Output, frozen=True):
-    """What the organisation decides. `digest_hour` counts in `time_zone` and is for the daily digest; `language` is for
-    those whose own is not known.
-    """
+    """What the organisation decides. `digest_hour` counts in `time_zone` and is for the daily digest."""
 
     self_release: list[Judgement]
     digest: Schedule
     digest_hour: int
     time_zone: str
-    language: str
 
 
 class QuarantineRulesChange(Input, frozen=True):
@@ -175,7 +172,6 @@ class QuarantineRulesChange(Input, frozen=True):
     digest: Annotated[Schedule | None, msgspec.Meta(description="When people are told by mail.")] = None
     digest_hour: Annotated[int, msgspec.Meta(ge=0, le=23)] | None = None
     time_zone: Annotated[Text | None, msgspec.Meta(description="An IANA name, like Europe/Berlin.")] = None
-    language: Annotated[Text | None, msgspec.Meta(description="`en`, `de` or `fr`.")] = None
 
 
 class Refused(Output, frozen=True):
@@ -283,7 +279,7 @@ async def set_quarantine_settings(call: Call[Nothing, QuarantineRulesChange]) ->
 def _rules(settings: QuarantineSettings) -> QuarantineRules:
     return QuarantineRules(
         self_release=sorted(settings.self_release), digest=settings.digest, digest_hour=settings.digest_hour,
-        time_zone=settings.time_zone, language=settings.language,
+        time_zone=settings.time_zone,
     )  # fmt: skip
 
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from everpost.directory.model import Language
 from everpost.guard.wishes import SenderError, Wish
-from everpost.intake.quarantine_settings import LANGUAGES
 from everpost.intake.senders import TYPE, SenderRule, TooManyRules, delete_rule, put_rule, rules_of
 from everpost.serve.web.jmap.context import (
     Arguments,
@@ -145,8 +145,8 @@ async def change_settings(context: Context, arguments: Arguments) -> Arguments:
         language = patch.get("language")
         if text != SINGLETON:
             answer["notUpdated"][text] = SetError("notFound").as_json()
-        elif set(patch) - {"language", "id"} or (language is not None and language not in LANGUAGES):
-            refused = SetError("invalidProperties", f"one of {', '.join(LANGUAGES)}", properties=("language",))
+        elif set(patch) - {"language", "id"} or (language is not None and language not in set(Language)):
+            refused = SetError("invalidProperties", f"one of {', '.join(Language)}", properties=("language",))
             answer["notUpdated"][text] = refused.as_json()
         else:
             async with context.services.database.connection() as connection:
