@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
@@ -133,6 +134,34 @@ def test_the_page_behind_a_link(browser: Browser, installation: Standby, size: s
     expect(page.get_by_role("button")).to_have_count(0)
     check_page(page, size, "quarantine-link-done")
     context.close()
+
+
+def test_a_digest_comes_by_itself_and_its_link_leads_there(page: Page, installation: Standby, size: str) -> None:
+    subject = f"Told of {size} {time.monotonic_ns()}"
+    kept(installation, octets=content(subject))
+    lines = page.locator(".row", has_text="kept from you")
+    before = lines.count()
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(lambda: asyncio.run(_digest_is_due(installation))).result(60)
+    expect(lines).to_have_count(before + 1, timeout=60_000)
+    lines.first.click()
+    reader = page.frame_locator("iframe").first
+    entry = reader.locator("div", has_text=subject).last
+    expect(entry).to_be_visible()
+    link = entry.get_by_role("link", name="Release").get_attribute("href")
+    assert link
+    page.goto(f"{installation.url}{urlsplit(link).path}")
+    expect(page.get_by_role("status")).to_contain_text("Release this message?")
+    expect(page.locator("dd").last).to_contain_text("Told of")
+
+
+async def _digest_is_due(installation: Standby) -> None:
+    async with (
+        open_database(load_config(installation.installation.config_path)) as database,
+        database.connection() as connection,
+    ):
+        await connection.execute("UPDATE organisation SET digest_due_at = now() - interval '1 second'")
+        await connection.execute("DELETE FROM quarantine_digest")
 
 
 def check_page(page: Page, size: str, name: str) -> None:

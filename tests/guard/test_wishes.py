@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from everpost.guard.model import Disposition, Judgement, Verdict
+from everpost.guard import kinds
+from everpost.guard.copies import added_fields
+from everpost.guard.guard import Assessment, Guard, GuardSettings
+from everpost.guard.model import Disposition, Judgement, Signal, SignalKind, Verdict
 from everpost.guard.wishes import SenderError, Wish, as_wished, sender_key, senders_of, wanted_instead, wish_about
 from everpost.mail.address import Address
 from everpost.mail.header import parse_header
@@ -62,6 +65,25 @@ def test_no_wish_is_above_malware_and_phishing(
     judgement: Judgement, disposition: Disposition, wish: Wish | None
 ) -> None:
     assert wanted_instead(Verdict(judgement, disposition, 1.0, ())) is wish
+
+
+@pytest.mark.parametrize("kind", [kinds.POLICY_RULE, kinds.SCANNER_AWAY_QUARANTINE])
+def test_the_organisations_rules_and_scanners_that_were_away_are_above_wishes(kind: SignalKind) -> None:
+    verdict = Verdict(Judgement.SPAM, Disposition.QUARANTINE, 6.0, (Signal(kind.name, 0.0, "said so"),))
+    assert wanted_instead(verdict) is None
+    shadow = Verdict(Judgement.SPAM, Disposition.QUARANTINE, 6.0, (Signal(kinds.POLICY_SHADOW.name, 0.0, "tried"),))
+    assert wanted_instead(shadow) is ALLOW
+
+
+def test_what_stands_on_top_of_their_copies_is_the_other_verdict_with_what_rules_put_there() -> None:
+    guard = Guard(GuardSettings("mx.example"), ())
+    spam = Verdict(Judgement.SPAM, Disposition.JUNK, 6.0, ())
+    added = added_fields(spam, None, "mx.example") + b"X-Rule: yes\r\n"
+    wished = guard.instead(Assessment(spam, None, added, ()), as_wished(spam, ALLOW, []))
+    assert b"X-Spam-Flag" in added
+    assert wished.added == b"X-Everpost-Verdict: clean score=6\r\nX-Rule: yes\r\n"
+    outbound = guard.instead(Assessment(spam, None, b"X-Rule: yes\r\n", ()), as_wished(spam, ALLOW, []))
+    assert outbound.added == b"X-Rule: yes\r\n"
 
 
 def test_the_wish_is_among_the_evidence() -> None:
