@@ -71,6 +71,7 @@ SAMPLES: dict[str, Sample] = {
     "get_message": Sample(),
     "list_quarantine": Sample(query={"recipient": "cora@{org}.org", "judgement": "spam"}),
     "get_quarantined": Sample(ids={"message": "kept"}),
+    "look_at_quarantined": Sample(ids={"message": "kept"}),
     "get_quarantine_settings": Sample(),
     "set_quarantine_settings": Sample(
         {"self_release": ["spam"], "digest": "hourly", "digest_hour": 7, "time_zone": "Europe/Berlin"}

@@ -66,6 +66,9 @@ def test_a_message_is_found_looked_at_and_released(open_console: Open, house: Si
     expect(entry(page, LONG)).to_have_count(0)
     entry(page, "Log in now").get_by_role("link").click()
     text = page.get_by_role("region", name="What it says")
+    expect(text).to_contain_text("stands in the audit")
+    expect(page.get_by_text("Dear customer")).to_have_count(0)
+    page.get_by_role("button", name="Look at it").click()
     expect(text.first).to_contain_text("Dear customer")
     expect(page.locator("main script, main img")).to_have_count(0)
     expect(page.get_by_role("link", name="Log in")).to_have_count(0)
@@ -87,7 +90,7 @@ def test_a_message_is_found_looked_at_and_released(open_console: Open, house: Si
     expect(page.get_by_text("Given up for 1 recipient.")).to_be_visible()
     expect(entry(page, "Log in now")).to_have_count(0)
     page.goto(f"{house.url}audit?action=quarantine.")
-    for words in ("Released from quarantine", "Given up in quarantine"):
+    for words in ("Released from quarantine", "Given up in quarantine", "Looked at in quarantine"):
         expect(page.locator(".entries li", has_text=words).first).to_be_visible()
 
 

@@ -132,17 +132,19 @@ async def test_the_list_is_searched_and_paged(world: World) -> None:
 
 async def test_a_message_is_looked_at_and_some_recipients_get_it(world: World) -> None:
     message_id = await keep(world.node.intake, world.node.directory, ["anna@example.org", "ben@example.org"])
-    opened = await quarantine(world).open(world.organisation.id, message_id, world.node.blobs)
-    assert opened is not None
-    assert opened.view.text == "Click here\n"
-    assert ("Subject", "Your account") in opened.view.fields
-    assert await quarantine(world).open(world.organisation.id + 1, message_id, world.node.blobs) is None
+    view = await quarantine(world).look(world.organisation.id, message_id, world.node.blobs)
+    assert view is not None
+    assert view.text == "Click here\n"
+    assert ("Subject", "Your account") in view.fields
+    assert await values(world, "SELECT actor FROM audit_event WHERE action = 'quarantine.look'") == [("ann",)]
+    assert await quarantine(world).look(world.organisation.id + 1, message_id, world.node.blobs) is None
+    assert await quarantine(world).get(world.organisation.id + 1, message_id) is None
     with pytest.raises(QueueRefusal, match=r"for nobody@example\.org"):
         await quarantine(world).release(world.organisation.id, message_id, ["ben@example.org", "nobody@example.org"])
     await quarantine(world).release(world.organisation.id, message_id, ["ben@example.org"])
-    opened = await quarantine(world).open(world.organisation.id, message_id, world.node.blobs)
-    assert opened is not None
-    assert [each.recipient for each in opened.recipients] == ["anna@example.org"]
+    details = await quarantine(world).get(world.organisation.id, message_id)
+    assert details is not None
+    assert [each.recipient for each in details.recipients] == ["anna@example.org"]
 
 
 async def test_what_is_kept_for_too_long_ends_without_a_report(world: World) -> None:

@@ -95,7 +95,10 @@ async def test_what_may_not_be_released_is_asked_for_and_answered(world: World, 
     for _ in range(2):
         asked = await ann.call("QuarantinedEmail/askForRelease", ids=[phishing], comment="I wait\nfor it")
         assert asked["asked"] == [phishing]
+    state = (await ann.call("QuarantinedEmail/get"))["state"]
+    assert (await ann.call("QuarantinedEmail/get", ids=[]))["state"] == state
     await ann.call("QuarantinedEmail/reportNotJunk", ids=[phishing])
+    assert (await ann.call("QuarantinedEmail/query"))["queryState"] != state
     assert await events(world, "quarantine.request") == ["ann@example.org"]
     assert await events(world, "quarantine.not-junk") == ["ann@example.org"]
     [shown] = (await ann.call("QuarantinedEmail/get"))["list"]

@@ -76,6 +76,11 @@ class KeptMail:
             rows = await connection.fetch(_SQL["kept_for"], *self._key, message_ids, MAX_LISTED)
         return [_kept(row, settings.self_release) for row in rows]
 
+    async def state(self) -> str:
+        """Another whenever something about what is kept is."""
+        async with self._database.connection() as connection:
+            return str(await connection.fetchval(_SQL["kept_state"], *self._key))
+
     async def view(self, message_id: int, blobs: BlobReader) -> PlainView:
         """A safe look at one. Raises as `BlobReader.open`, and `NotAllowed` for malware."""
         async with self._database.connection() as connection:

@@ -85,11 +85,10 @@ class KeptRecipient:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """A message in quarantine as it can be looked at without harm."""
+class Details:
+    """A message in quarantine with its recipients."""
 
     kept: Kept
-    view: PlainView
     recipients: tuple[KeptRecipient, ...]
 
 
@@ -133,22 +132,30 @@ class Quarantine:
         rows = await self._rows(organisation_id, wanted, min(limit, MAX_LISTED))
         return [_kept(row) for row in rows]
 
-    async def open(self, organisation_id: int, message_id: int, blobs: BlobReader) -> Opened | None:
-        """A look at one message; None where it is not kept. Raises as `BlobReader.open`."""
+    async def get(self, organisation_id: int, message_id: int) -> Details | None:
+        """One message, without what it says; None where it is not kept."""
+        rows = await self._rows(organisation_id, Wanted(message_id=message_id), 1)
+        if not rows:
+            return None
+        async with self._database.connection() as connection:
+            people = await connection.fetch(_SQL["kept_recipients"], organisation_id, message_id)
+        recipients = tuple(
+            KeptRecipient(row["recipient"], row["accepted_as"], row["asked_at"], row["comment"], row["not_junk_at"])
+            for row in people
+        )
+        return Details(_kept(rows[0]), recipients)
+
+    async def look(self, organisation_id: int, message_id: int, blobs: BlobReader) -> PlainView | None:
+        """What a message says, as it can be looked at without harm; None where it is not kept. Whoever looks at
+        somebody's mail is on record. Raises as `BlobReader.open`.
+        """
         rows = await self._rows(organisation_id, Wanted(message_id=message_id), 1)
         if not rows:
             return None
         data = await blobs.read(organisation_id, rows[0]["blob_id"], limit=READ_OCTETS)
-        async with self._database.connection() as connection:
-            people = await connection.fetch(_SQL["kept_recipients"], organisation_id, message_id)
-        view = plain_view(data[:READ_OCTETS], load_structure(rows[0]["structure"]))
-        recipients = tuple(
-            KeptRecipient(
-                row["recipient"], row["accepted_as"], row["asked_at"], row["comment"], row["not_junk_at"]
-            )
-            for row in people
-        )  # fmt: skip
-        return Opened(_kept(rows[0]), view, recipients)
+        async with self._database.transaction() as connection:
+            await self._record(connection, organisation_id, message_id, "quarantine.look", {})
+        return plain_view(data[:READ_OCTETS], load_structure(rows[0]["structure"]))
 
     async def requests(self, organisation_id: int, limit: int = 100) -> Sequence[ReleaseRequest]:
         """Who asks for a release, the oldest first; at most `MAX_LISTED`."""

@@ -12,8 +12,9 @@ from everpost.app.cli.context import Cli, Failure, Services, command_options, or
 from everpost.app.cli.switches import parse_id
 from everpost.continuity.homes import waiting_mailboxes
 from everpost.guard.model import Judgement
-from everpost.intake.quarantine import MAX_LISTED, Kept, Opened, Quarantine, Wanted
+from everpost.intake.quarantine import MAX_LISTED, Details, Kept, Quarantine, Wanted
 from everpost.intake.quarantine_settings import Schedule, SettingsError, read_settings, save_settings
+from everpost.mail.plainview import PlainView
 from everpost.queue.operator import QueueRefusal
 from everpost.store.blobs import BlobReader
 from everpost.store.ids import encode_id
@@ -81,29 +82,32 @@ def _row(kept: Kept, *, whole: bool) -> dict[str, object]:
 @org_option
 @command_options
 async def show(cli: Cli, message: str, org: str | None) -> None:
-    """Look at MESSAGE without harm: the verdict with its evidence, header fields, text, and the names of its files."""
+    """Look at MESSAGE without harm: the verdict with its evidence, header fields, text, and the names of its files.
+
+    It stands in the audit.
+    """
     async with cli.services() as services:
         organisation = await services.organisation(org)
-        blobs = BlobReader(services.database, services.keys)
-        opened = await _quarantine(cli, services).open(organisation.id, parse_id(message), blobs)
-        if opened is None:
+        number, quarantine = parse_id(message), _quarantine(cli, services)
+        found = await quarantine.get(organisation.id, number)
+        view = await quarantine.look(organisation.id, number, BlobReader(services.database, services.keys))
+        if found is None or view is None:
             raise Failure(f"nothing of message {message} is in quarantine: `everpost quarantine list` shows what is")
-        files = [{"name": each.name, "type": each.type, "size": each.size} for each in opened.view.files]
-        whole: dict[str, object] = _row(opened.kept, whole=True) | {
-            "fields": [list(each) for each in opened.view.fields], "text": opened.view.text, "files": files,
-            "complete": opened.view.complete,
-            "asked": [each.recipient for each in opened.recipients if each.asked_at],
+        whole: dict[str, object] = _row(found.kept, whole=True) | {
+            "fields": [list(each) for each in view.fields], "text": view.text, "complete": view.complete,
+            "files": [{"name": each.name, "type": each.type, "size": each.size} for each in view.files],
+            "asked": [each.recipient for each in found.recipients if each.asked_at],
         }  # fmt: skip
-        cli.output(whole, None if cli.json else _as_text(opened))
+        cli.output(whole, None if cli.json else _as_text(found, view))
 
 
-def _as_text(opened: Opened) -> str:
-    lines = [f"{name}: {value}" for name, value in opened.view.fields]
-    lines += ["", *opened.view.text.split("\n"), ""]
-    lines += [f"file: {each.name} ({each.type}, {each.size} octets)" for each in opened.view.files]
-    lines += [f"taken for {opened.kept.verdict.judgement} (score {opened.kept.verdict.score:g}):"]
-    lines += [f"  {each.weight:+g} {each.kind}: {each.evidence}" for each in opened.kept.verdict.signals]
-    for each in opened.recipients:
+def _as_text(found: Details, view: PlainView) -> str:
+    lines = [f"{name}: {value}" for name, value in view.fields]
+    lines += ["", *view.text.split("\n"), ""]
+    lines += [f"file: {each.name} ({each.type}, {each.size} octets)" for each in view.files]
+    lines += [f"taken for {found.kept.verdict.judgement} (score {found.kept.verdict.score:g}):"]
+    lines += [f"  {each.weight:+g} {each.kind}: {each.evidence}" for each in found.kept.verdict.signals]
+    for each in found.recipients:
         asks = f" asks for it: {each.comment}" if each.asked_at else ""
         lines.append(f"for {each.recipient}{asks}")
     return "\n".join(printable(line) for line in lines)

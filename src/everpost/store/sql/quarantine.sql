@@ -50,6 +50,19 @@ WHERE d.organisation_id = $1 AND d.mailbox_id = $2 AND d.status = 'held' AND d.h
   AND ($3::bigint[] IS NULL OR d.message_id = ANY($3))
 ORDER BY d.message_id DESC LIMIT $4;
 
+-- name: kept_state
+-- Another whenever what `kept_for` says of any message is.
+SELECT md5(concat_ws('|', o.self_release::text, string_agg(
+    concat_ws(' ', d.message_id, w.at, w.answer, n.at), ',' ORDER BY d.message_id)))
+FROM organisation o
+LEFT JOIN delivery d ON d.organisation_id = o.id AND d.mailbox_id = $2 AND d.status = 'held'
+    AND d.hold_reason = 'quarantined'
+LEFT JOIN quarantine_word w ON w.organisation_id = o.id AND w.mailbox_id = $2 AND w.message_id = d.message_id
+    AND w.kind = 'release'
+LEFT JOIN quarantine_word n ON n.organisation_id = o.id AND n.mailbox_id = $2 AND n.message_id = d.message_id
+    AND n.kind = 'not-junk'
+WHERE o.id = $1 GROUP BY o.self_release;
+
 -- name: lock_kept
 -- `from_isolated`: as in `lock_deliveries` of the queue. $3: only this mailbox.
 SELECT d.number, d.recipient, d.accepted_as, d.kind, d.mailbox_id, m.received_at, m.thread_id, m.judgement,

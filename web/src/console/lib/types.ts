@@ -280,9 +280,12 @@ export interface KeptMessages {
   next: string | null;
 }
 
-export interface OpenedMessage {
+export interface KeptDetails {
   message: KeptMessage;
   recipients: { recipient: string; accepted_as: string; asked_at: string | null; comment: string | null; not_junk_at: string | null }[];
+}
+
+export interface SafeLook {
   fields: { name: string; value: string }[];
   text: string;
   complete: boolean;

@@ -109,11 +109,18 @@ class KeptFor(Output, frozen=True):
     not_junk_at: datetime | None
 
 
-class OpenedMessage(Output, frozen=True):
-    """A message as it can be looked at without harm: HTML only by its words. `complete`: nothing was cut off."""
+class KeptDetails(Output, frozen=True):
+    """A message with its recipients."""
 
     message: KeptMessage
     recipients: list[KeptFor]
+
+
+class SafeLook(Output, frozen=True):
+    """What a message says, as it can be looked at without harm: of HTML the words alone. `complete`: nothing was cut
+    off.
+    """
+
     fields: list[HeaderField]
     text: str
     complete: bool
@@ -198,30 +205,37 @@ async def list_quarantine(call: Call[QuarantineQuery, Nothing]) -> KeptMessages:
 
 
 @section.get("/quarantine/messages/{message}")
-async def get_quarantined(call: Call[Nothing, Nothing]) -> OpenedMessage:
-    """Look at one: the verdict with its evidence, header fields, text, and the names of its files."""
+async def get_quarantined(call: Call[Nothing, Nothing]) -> KeptDetails:
+    """One message: the verdict with its evidence, and for whom it is."""
+    found = await quarantine(call).get(call.organisation.id, call.ids["message"])
+    if found is None:
+        raise nothing_there("message in quarantine")
+    recipients = [
+        KeptFor(
+            recipient=each.recipient, accepted_as=each.accepted_as, asked_at=each.asked_at, comment=each.comment,
+            not_junk_at=each.not_junk_at,
+        )
+        for each in found.recipients
+    ]  # fmt: skip
+    return KeptDetails(message=_shown(found.kept), recipients=recipients)
+
+
+@section.post("/quarantine/messages/{message}/look")
+async def look_at_quarantined(call: Call[Nothing, Nothing]) -> SafeLook:
+    """Look at what a message says: header fields, text, and the names of its files. It stands in the audit."""
     blobs = BlobReader(call.services.database, call.services.keys)
     try:
-        opened = await quarantine(call).open(call.organisation.id, call.ids["message"], blobs)
+        view = await quarantine(call).look(call.organisation.id, call.ids["message"], blobs)
     except (NoSuchBlob, KeyProblem, DamagedBlob) as error:
         raise refusal(409, "unreadable", "Its content cannot be read", str(error)) from error
-    if opened is None:
+    if view is None:
         raise nothing_there("message in quarantine")
-    view = opened.view
-    return OpenedMessage(
-        message=_shown(opened.kept),
-        recipients=[
-            KeptFor(
-                recipient=each.recipient, accepted_as=each.accepted_as, asked_at=each.asked_at, comment=each.comment,
-                not_junk_at=each.not_junk_at,
-            )
-            for each in opened.recipients
-        ],
+    return SafeLook(
         fields=[HeaderField(name=name, value=value) for name, value in view.fields],
         text=view.text,
         complete=view.complete,
         files=[NamedFile(name=each.name, type=each.type, size=each.size) for each in view.files],
-    )  # fmt: skip
+    )
 
 
 @section.post("/quarantine/messages/{message}/release")

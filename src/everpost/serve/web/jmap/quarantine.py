@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final
 
@@ -44,6 +43,7 @@ async def get(context: Context, arguments: Arguments) -> Arguments:
     wanted = _LISTED if asked.properties is None else properties_of(asked.properties, _PROPERTIES)
     numbers = None if asked.ids is None else [context.number(text) for text in dict.fromkeys(asked.ids)]
     looks = bool(wanted & _LOOKED_AT)
+    state = await _mail(context).state()
     kept = await _mail(context).list(numbers)
     if numbers is None:
         within_get_limit(kept)
@@ -57,7 +57,7 @@ async def get(context: Context, arguments: Arguments) -> Arguments:
         shown[encode_id(each.message_id)] = row
     ids = list(shown) if asked.ids is None else list(dict.fromkeys(asked.ids))
     return {
-        "accountId": asked.account_id, "state": _state(kept),
+        "accountId": asked.account_id, "state": state,
         "list": [{name: shown[text][name] for name in wanted} for text in ids if text in shown],
         "notFound": [text for text in ids if text not in shown],
     }  # fmt: skip
@@ -69,8 +69,9 @@ async def query(context: Context, arguments: Arguments) -> Arguments:
     if asked.sort not in (None, [], [{"property": "receivedAt", "isAscending": False}]):
         raise MethodError("unsupportedSort", "the latest come first")
     fits = _condition(asked.filter or {})
+    state = await _mail(context).state()
     kept = [each for each in await _mail(context).list() if fits(each)]
-    answer = query_answer(asked, _state(kept), [encode_id(each.message_id) for each in kept])
+    answer = query_answer(asked, state, [encode_id(each.message_id) for each in kept])
     return answer | {"canCalculateChanges": False}
 
 
@@ -177,11 +178,6 @@ def _condition(asked: dict[str, Any]) -> Callable[[KeptFromMe], bool]:
         )
 
     return fits
-
-
-def _state(kept: Iterable[KeptFromMe]) -> str:
-    words = (f"{k.message_id} {k.may} {k.asked_at} {k.answer} {k.not_junk_at}" for k in kept)
-    return hashlib.blake2b("\n".join(words).encode(), digest_size=8).hexdigest()
 
 
 def _utc(moment: Any) -> str | None:
