@@ -61,6 +61,7 @@ async def test_looking_changes_nothing_and_the_button_does_it_once(
     assert (done.status_code, "The message was released." in done.text) == (200, True)
     assert len(await ann.email_ids()) == 1
     after = await dump(world)
+    assert sum("link:ann@example.org" in row for row in after) == 1  # whoever has the mail: nobody logged in
     for again in (await http.post(url), await http.get(url)):
         assert (again.status_code, "released already" in again.text) == (200, True)
         assert "<form" not in again.text

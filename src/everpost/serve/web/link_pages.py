@@ -69,6 +69,11 @@ class _Scene:
     address: str
 
     @property
+    def actor(self) -> str:
+        """As the audit names who did it: whoever has the mail, not somebody who logged in."""
+        return f"link:{self.address}"
+
+    @property
     def texts(self) -> LinkTexts:
         return link_texts(self.language)
 
@@ -111,14 +116,14 @@ class LinkPages:
 
     async def _do(self, scene: _Scene) -> None:
         claim, database = scene.claim, self._services.database
-        mail = KeptMail(database, claim.account, actor=scene.address, homes=waiting_mailboxes)
+        mail = KeptMail(database, claim.account, actor=scene.actor, homes=waiting_mailboxes)
         if claim.deed is Deed.RELEASE:
             await mail.release(claim.message_id)
         elif claim.deed is Deed.ASK:
             await mail.ask(claim.message_id)
         else:
             new_ids = (await database.ids.new(), await database.ids.new())
-            async with self._services.standby.work(claim.account, scene.address) as (work, _):
+            async with self._services.standby.work(claim.account, scene.actor) as (work, _):
                 await put_rule(work, new_ids, scene.author, _WISHES[claim.deed], scene.address)
 
     async def _scene(self, request: Request) -> _Scene | Response:

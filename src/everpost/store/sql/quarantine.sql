@@ -15,6 +15,9 @@ FROM (
       AND ($10::bigint IS NULL OR message_id = $10)
     GROUP BY message_id
     HAVING $5::text IS NULL OR bool_or(strpos(lower(recipient), lower($5)) > 0 OR strpos(lower(accepted_as), lower($5)) > 0)
+    ORDER BY message_id DESC
+    LIMIT CASE WHEN num_nonnulls($4::text, $6::text, $7::text, $8::timestamptz, $9::timestamptz) = 0 AND NOT $11::bool
+          THEN $12::bigint END
 ) d JOIN message m ON m.organisation_id = $1 AND m.id = d.message_id
 WHERE ($4::text IS NULL OR m.judgement = $4)
   AND ($6::text IS NULL OR strpos(lower(coalesce(m.reverse_path, '<>')), lower($6)) > 0)
