@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from everpost.app.options import ConfigError, Section, doc, read_options, unknown_variables
+from everpost.app.quarantine_options import Quarantine
 from everpost.app.scanner_options import Clamd, Icap, Yara, scanner_problems
 from everpost.crypto.keys import KeyProblem, SealingKey, load_or_create_master_key, master_key_from_hex
 
@@ -290,19 +291,6 @@ class Guard(Section, frozen=True):
     learn_from_primary: Annotated[
         bool, doc("Learn also from moves seen on a followed primary: not where it moves mail to Junk by itself.")
     ] = False
-
-
-class Quarantine(Section, frozen=True):
-    """What the guard keeps apart. Digests and what people may do are each organisation's: `everpost quarantine
-    settings`.
-    """
-
-    retention_days: Annotated[
-        float,
-        doc(
-            "What nobody releases ends after so long, without a report to its sender.", unit="days", ge=1, le=3650
-        ),
-    ] = 30.0  # fmt: skip
 
 
 class Metrics(Section, frozen=True):
