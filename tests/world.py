@@ -16,6 +16,7 @@ from everpost.guard.policy.store import Policies
 from everpost.intake.accept import Intake
 from everpost.intake.commit import Writer
 from everpost.intake.screening import Screen
+from everpost.intake.senders import SenderLists
 from everpost.intake.sending_alerts import SendingAlerts
 from everpost.intake.signing import Signer
 from everpost.queue.leases import Leases
@@ -154,8 +155,9 @@ class Node:
         )
         settings = SmtpdSettings("mx.everpost.example", folder)
         self.policies = policies
+        self.senders = SenderLists(database)
         screen = (
-            Screen(self.directory, guard, policies, self.intake.new_message_id, SendingAlerts(database))
+            Screen(self.directory, guard, policies, self.intake.new_message_id, SendingAlerts(database), self.senders)
             if guard
             else None
         )

@@ -19,8 +19,11 @@ from everpost.continuity.routes import Scope, ScopeKind
 from everpost.continuity.snapshot import RouteSnapshot
 from everpost.crypto.keys import SealingKey
 from everpost.crypto.signing import new_signing_key, sign
+from everpost.directory.resolve import Directory
 from everpost.identity.administrators import INSTALLATION, Administrators
 from everpost.identity.throttle import Throttle
+from everpost.intake.accept import Intake
+from everpost.intake.commit import Writer
 from everpost.queue.operator import QueueOperator
 from everpost.serve.web.api.changes import Changes
 from everpost.serve.web.api.flow import Flows
@@ -36,6 +39,8 @@ from everpost.store.blobs import BlobReader, KeyRing
 from everpost.store.database import Database
 from everpost.store.ids import encode_id
 from everpost.store.sql import load
+from quarantine_tools import keep
+from web_tools.world import Outlet
 from world import Organisation, make_organisation
 
 _DIRECTORY = load("directory")
@@ -191,6 +196,22 @@ async def _mail(house: House, made: Organisation, things: Things) -> None:
     await operator.suspend(made.id, "domain:stopped.example", f"slow since today, says {made.domain}")
     await operator.rebind(made.id, "domain:bound.example", f"relay.{made.domain}", 2525)
     things.ids |= {"message": encode_id(queued), "held": encode_id(held), "header": f"{queued}@example.com"}
+    things.ids["kept"] = encode_id(await _quarantined(house, made))
+
+
+async def _quarantined(house: House, made: Organisation) -> int:
+    """A message that the guard keeps apart, and that Cora asks for."""
+    intake = Intake(
+        house.database, Writer("mx.test", house.database.ids, house.services.keys, 1), house.services.routes, Outlet()
+    )
+    intake.start()
+    message_id = await keep(intake, Directory(house.database), [f"cora@{made.domain}"])
+    await intake.stop()
+    await execute(
+        house.database, "INSERT INTO quarantine_word VALUES ($1, $2, $3, 'release', now(), 'cora', 'please')",
+        made.id, made.mailboxes["cora"], message_id,
+    )  # fmt: skip
+    return message_id
 
 
 async def _finished_failback(house: House, made: Organisation) -> str:

@@ -69,6 +69,16 @@ SAMPLES: dict[str, Sample] = {
     ),
     "find_messages": Sample(query={"recipient": "cora@{org}.org"}),
     "get_message": Sample(),
+    "list_quarantine": Sample(query={"recipient": "cora@{org}.org", "judgement": "spam"}),
+    "get_quarantined": Sample(ids={"message": "kept"}),
+    "look_at_quarantined": Sample(ids={"message": "kept"}),
+    "get_quarantine_settings": Sample(),
+    "set_quarantine_settings": Sample(
+        {"self_release": ["spam"], "digest": "hourly", "digest_hour": 7, "time_zone": "Europe/Berlin"}
+    ),
+    "release_quarantined": Sample({"recipients": ["cora@{org}.org"], **_BECAUSE}, ids={"message": "kept"}),
+    "expire_quarantined": Sample(_BECAUSE, ids={"message": "kept"}),
+    "refuse_release": Sample(_BECAUSE, ids={"message": "kept"}),
     "list_queue": Sample(),
     "count_queue": Sample(),
     "list_suspensions": Sample(),
@@ -93,6 +103,8 @@ def of(value: Any, organisation: str) -> Any:
         return value.replace("{org}", organisation)
     if isinstance(value, dict):
         return {key: of(each, organisation) for key, each in value.items()}
+    if isinstance(value, list):
+        return [of(each, organisation) for each in value]
     return value
 
 

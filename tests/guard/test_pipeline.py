@@ -94,3 +94,22 @@ async def test_steps_look_at_their_own_way_only() -> None:
 def test_steps_that_cannot_be_ordered_are_refused(steps: list[Step]) -> None:
     with pytest.raises(BadPipeline):
         Pipeline(steps)
+
+
+async def test_what_waits_for_nothing_is_done_first_unless_it_needs_what_waits() -> None:
+    log: list[str] = []
+    steps = [
+        Step("asks", Phase.MESSAGE, says("asks", log, 0.02), 1),
+        Step("quick", Phase.MESSAGE, says("quick", log), 1, at_once_octets=1000),
+        Step("behind", Phase.MESSAGE, says("behind", log), 1, after=("quick",), at_once_octets=1000),
+        Step("needs", Phase.MESSAGE, says("needs", log), 1, after=("asks",), at_once_octets=1000),
+        Step("breaks", Phase.MESSAGE, raises, 1, at_once_octets=1000),
+        Step("larger", Phase.MESSAGE, says("larger", log), 1, at_once_octets=5),
+    ]
+    signals = await Pipeline(steps).run(case_of(MESSAGE))
+    assert [each.evidence for each in signals][:4] == ["asks", "quick", "behind", "needs"]
+    assert signals[4].kind == kinds.STEP_FAILED.name
+    assert signals[5].evidence == "larger"
+    order = [line.partition(" ")[0] for line in log if line.endswith("begins")]
+    assert order[:2] == ["quick", "behind"]
+    assert order.index("needs") > order.index("asks")

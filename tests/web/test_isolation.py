@@ -111,6 +111,8 @@ async def test_account_ids(scene: tuple[Person, Secrets]) -> None:
         "ContactCard/copy": {"fromAccountId": thief.account_id, "create": {}},
         "SearchSnippet/get": {"emailIds": [own.email_id]}, "Filter/apply": {"mailboxId": FOLDER["inbox"]},
     }  # fmt: skip
+    for verb in ("release", "askForRelease", "reportNotJunk"):
+        arguments[f"QuarantinedEmail/{verb}"] = {"ids": [own.email_id]}
     for method in METHODS.keys() - {"Core/echo", "PushSubscription/get", "PushSubscription/set"}:
         extra = arguments.get(method, {})
         assert await thief.refused(method, **{"accountId": victim} | extra) == "accountNotFound", method

@@ -78,9 +78,14 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
     "Email/import": {"emails": {}}, "Email/parse": {"blobIds": []}, "SearchSnippet/get": {"emailIds": []},
     "Blob/get": {"ids": []}, "Blob/lookup": {"ids": [], "typeNames": []}, "Blob/upload": {"create": {}},
     "Thread/get": {"ids": []}, "Filter/apply": {"mailboxId": FOLDER["inbox"]},
+    "QuarantinedEmail/release": {"ids": []}, "QuarantinedEmail/askForRelease": {"ids": []},
+    "QuarantinedEmail/reportNotJunk": {"ids": []},
 }  # fmt: skip
 OWN = ("Core/echo", "PushSubscription/get", "PushSubscription/set")
-SENDING = ("Identity/", "EmailSubmission/", "VacationResponse/", "Filter/")
+SENDING = (
+    "Identity/", "EmailSubmission/", "VacationResponse/", "Filter/", "QuarantinedEmail/", "SenderRule/",
+    "QuarantineSettings/",
+)  # fmt: skip
 CHANGING = ("/set", "/copy", "/import", "/upload")
 
 

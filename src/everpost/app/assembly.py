@@ -22,6 +22,7 @@ from everpost.directory.primary import Primary, load_primaries
 from everpost.directory.resolve import Directory
 from everpost.intake.accept import Intake, Outlet
 from everpost.intake.commit import Writer
+from everpost.intake.links import DigestLinks
 from everpost.intake.signing import Signer
 from everpost.queue.model import CHANNEL, ReadyMessage, primary_lane
 from everpost.queue.route import Host, Router
@@ -72,6 +73,11 @@ def make_intake(ground: Ground, outlet: Outlet, run: int) -> Intake:
     writer = Writer(ground.config.hostname, ground.database.ids, ground.keys, run, internet_lifetime=lifetime)
     signer = Signer(ground.signing_keys, ground.blobs, ground.config.hostname)
     return Intake(ground.database, writer, ground.routes, outlet, signer)
+
+
+def make_links(config: Config) -> DigestLinks:
+    """Signs the links of digests, and reads them."""
+    return DigestLinks(config.load_master_key().derived("quarantine links"), config.base_url)
 
 
 def make_failback_runner(ground: Ground) -> FailbackRunner:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from everpost.app.options import ConfigError, Section, doc, read_options, unknown_variables
+from everpost.app.quarantine_options import Quarantine
 from everpost.app.scanner_options import Clamd, Icap, Yara, scanner_problems
 from everpost.app.sending_options import Sending
 from everpost.crypto.keys import KeyProblem, SealingKey, load_or_create_master_key, master_key_from_hex
@@ -273,6 +274,26 @@ class Guard(Section, frozen=True):
     yara: Yara = Yara()
     sending: Sending = Sending()
 
+    classifier: Annotated[
+        bool, doc("Let the classifier say how mail reads, and learn from what people move to Junk or report.")
+    ] = True
+    classifier_minimum: Annotated[
+        int, doc("Messages of each class that have to be learned before it speaks.", unit="messages", ge=10, le=100_000)
+    ] = 50
+    classifier_weight: Annotated[
+        float, doc("What it weighs against a message at most. Below `bad_score`: never spam alone.", ge=0, le=8)
+    ] = 4.5
+    classifier_weight_taught: Annotated[
+        float,
+        doc(
+            "The same where what administrators taught the prior (500 messages of each class or more) says so without"
+            " what people said: from `bad_score` on, it may decide alone.", ge=0, le=8,
+        ),
+    ] = 6.0  # fmt: skip
+    learn_from_primary: Annotated[
+        bool, doc("Learn also from moves seen on a followed primary: not where it moves mail to Junk by itself.")
+    ] = False
+
 
 class Metrics(Section, frozen=True):
     """Figures for Prometheus."""
@@ -320,6 +341,7 @@ class Config(Section, frozen=True):
     continuity: Continuity = Continuity()
     follow: Follow = Follow()
     guard: Guard = Guard()
+    quarantine: Quarantine = Quarantine()
     metrics: Metrics = Metrics()
     log: Log = Log()
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from everpost.app import gauges, metrics
-from everpost.app.assembly import NotifyingOutlet, make_failback_runner, make_ground, make_intake
+from everpost.app.assembly import NotifyingOutlet, make_failback_runner, make_ground, make_intake, make_links
 from everpost.app.child import run_child
 from everpost.app.config import Config
 from everpost.app.guarding import make_guarding
@@ -18,23 +18,29 @@ from everpost.app.scanner_watch import SCANNERS_S, ScannerWatch
 from everpost.app.scanning import make_scanners
 from everpost.continuity import snapshot
 from everpost.continuity.alerts import AlertSender
+from everpost.continuity.homes import waiting_mailboxes
 from everpost.continuity.monitor import CHANNEL as PROBE_CHANNEL
 from everpost.continuity.monitor import Monitor
 from everpost.directory import changes
+from everpost.guard.learn.models import Models
 from everpost.guard.policy.store import Policies
 from everpost.guard.sending.counts import forget_old as forget_old_sending
 from everpost.identity.administrators import Administrators
 from everpost.identity.sessions import Sessions
+from everpost.intake.digests import AnswerSender, DigestSender, OwnMail
 from everpost.intake.follow import Following
 from everpost.intake.follow import Settings as FollowSettings
 from everpost.intake.forwards import Forwarder
+from everpost.intake.learning import Learning
 from everpost.intake.notices import Notices
+from everpost.intake.quarantine import Quarantine
 from everpost.intake.reports import ReportSender
+from everpost.intake.senders import SenderLists
 from everpost.serve.web.jmap.answering import VacationResponder
 from everpost.serve.web.jmap.later import DelayedSender
 from everpost.serve.web.jmap.sending import SendingParts
 from everpost.store import audit
-from everpost.store.blobs import KeyRing
+from everpost.store.blobs import BlobReader, KeyRing
 from everpost.store.database import Database
 from everpost.store.sql import load
 
@@ -59,16 +65,22 @@ class Control:
         self._switches = Refresher("switches", ground.routes.load)
         scanners = make_scanners(config) if config.guard.enabled else []
         self._policies = Policies(database)
-        self._guarding = make_guarding(config, database, ground.directory, scanners)
-        screen = self._guarding.screen(ground.directory, self._policies, self._intake)
+        self._guarding = make_guarding(config, database, ground.directory, Models(database), scanners)
+        screen = self._guarding.screen(ground.directory, self._policies, self._intake, SenderLists(database))
         parts = SendingParts(database, ground.standby, ground.directory, self._intake, config.spool_folder, screen)
         self._delayed = DelayedSender(parts)
         self._vacation = VacationResponder(parts, ground.routes, config.hostname)
         self._forwarder = Forwarder(
             database, ground.blobs, self._intake, ground.directory, config.hostname, config.spool_folder
         )
+        mail = OwnMail(database, self._intake, ground.directory, config.hostname)
+        self._digests = DigestSender(database, mail, make_links(config))
+        self._answers = AnswerSender(database, mail)
+        self._quarantine = Quarantine(database, actor="everpost", homes=waiting_mailboxes)
+        self._kept_for = timedelta(days=config.quarantine.retention_days)
         self._following = _make_following(config, database, keys)
         self._scanners = ScannerWatch(database, scanners)
+        self._learning = _make_learning(config, database, ground.blobs)
         self._failbacks = Repeater("failbacks", self._runner.resume, 1.0)
         self._told = Repeater("alerts", self._alerts.deliver_due, 1.0)
         self._roles = self._make_roles()
@@ -77,12 +89,17 @@ class Control:
 
     def _make_roles(self) -> list[Repeater]:
         following = [] if self._following is None else [Repeater("following", self._following.run_once, 5.0)]
+        learning = [] if self._learning is None else [Repeater("learning", self._learning.run_once, 15.0)]
         return [
             *following,
+            *learning,
             self._told,
             Repeater("delayed mail", self._delayed.run_once, 1.0),
             Repeater("vacation", self._vacation.run_once, 3.0),
             Repeater("forwards", self._forwarder.run_once, 1.0),
+            Repeater("digests", self._digests.run_once, 10.0),
+            Repeater("quarantine answers", self._answers.run_once, 5.0),
+            Repeater("quarantine", self._expire, 300.0),
             Repeater("schedule", self._ground.continuity.run_due, 1.0),
             Repeater("audit", self._chain, 1.0),
             Repeater("reports", self._reports.send_due, 2.0),
@@ -138,10 +155,15 @@ class Control:
     async def _measure(self) -> None:
         await gauges.measure(self._database)
 
+    async def _expire(self) -> None:
+        while await self._quarantine.expire(datetime.now(UTC) - self._kept_for):
+            pass
+
     async def _tidy(self) -> None:
         await self._ground.standby.forget_uploads(datetime.now(UTC) - UPLOADS_KEPT)
         await self._forwarder.forget_old()
         await forget_old_sending(self._database)
+        await self._digests.forget_old()
         await Sessions(self._database).forget_old()
         await Administrators(self._database).forget_old()
         async with self._database.connection() as connection:
@@ -155,6 +177,15 @@ def _make_following(config: Config, database: Database, keys: KeyRing) -> Follow
     return Following(
         database, keys, config.hostname, config.spool_folder, settings,
         ended=lambda how: metrics.FOLLOW_ROUNDS.labels(how).inc(),
+    )  # fmt: skip
+
+
+def _make_learning(config: Config, database: Database, blobs: BlobReader) -> Learning | None:
+    if not (config.guard.enabled and config.guard.classifier):
+        return None
+    return Learning(
+        database, blobs, from_primary=config.guard.learn_from_primary,
+        on_learned=lambda verdict: metrics.LESSONS.labels(verdict).inc(),
     )  # fmt: skip
 
 

@@ -17,6 +17,8 @@ from everpost.auth.patience import PatientResolver
 from everpost.auth.resolver import CachingResolver, DnsResolver
 from everpost.directory.resolve import Directory
 from everpost.guard.guard import Guard, GuardSettings, make_steps
+from everpost.guard.learn.models import Models
+from everpost.guard.learn.speak import Terms
 from everpost.guard.links.addresses import ClickAddresses, click_key
 from everpost.guard.links.clicked import ClickOutcome
 from everpost.guard.links.findings import LinkContext
@@ -27,12 +29,14 @@ from everpost.guard.policy.store import Policies
 from everpost.guard.scanners.engine import Scanner
 from everpost.guard.sending.counts import SharedCounts
 from everpost.guard.sending.model import Action
+from everpost.guard.steps.classifier import Classifier
 from everpost.guard.steps.greeting import BlockList
 from everpost.guard.steps.links import Links
 from everpost.guard.steps.sending import Sending
 from everpost.guard.verdict import Policy
 from everpost.intake.accept import Intake
 from everpost.intake.screening import Screen
+from everpost.intake.senders import SenderLists
 from everpost.intake.sending_alerts import SendingAlerts
 from everpost.serve.web.clicks import ClickServices
 from everpost.store.database import Database
@@ -52,11 +56,11 @@ class Guarding:
     clicks: ClickServices
     lists: LinkLists
 
-    def screen(self, directory: Directory, policies: Policies, intake: Intake) -> Screen | None:
+    def screen(self, directory: Directory, policies: Policies, intake: Intake, senders: SenderLists) -> Screen | None:
         """What the faces of this process ask; None where the guard is off."""
         if self.guard is None:
             return None
-        return Screen(directory, self.guard, policies, intake.new_message_id, SendingAlerts(self.database))
+        return Screen(directory, self.guard, policies, intake.new_message_id, SendingAlerts(self.database), senders)
 
     async def keep_lists(self) -> None:
         """Read the lists, and again when they have changed, until it is cancelled."""
@@ -67,9 +71,15 @@ class Guarding:
 
 
 def make_guarding(
-    config: Config, database: Database, directory: Directory, scanners: Sequence[Scanner] | None = None
+    config: Config,
+    database: Database,
+    directory: Directory,
+    models: Models,
+    scanners: Sequence[Scanner] | None = None,
 ) -> Guarding:
-    """All its steps, asking the configured DNS servers, and the configured scanners unless the process has them."""
+    """All its steps, asking the configured DNS servers, and the configured scanners unless the process has them; the
+    classifier speaks from these models.
+    """
     guard = config.guard
     lists = LinkLists.of(map(Path, guard.blocked_links), map(Path, guard.allowed_links))
     own_hosts = frozenset({urlsplit(config.base_url).hostname or ""})
@@ -89,8 +99,10 @@ def make_guarding(
     if not guard.enabled:
         return Guarding(database, None, clicks, lists)
     resolver = CachingResolver(PatientResolver(DnsResolver(make_resolver(config))))
-    scanners = make_scanners(config) if scanners is None else scanners
-    steps = make_steps(settings, resolver, links, scanners, _make_sending(config, database))
+    steps = make_steps(
+        settings, resolver, links, make_scanners(config) if scanners is None else scanners,
+        classifier=_make_classifier(config, models), sending=_make_sending(config, database),
+    )  # fmt: skip
     whole = Guard(settings, steps, on_fault=_count_fault, on_verdict=_count_verdict)
     return Guarding(database, whole, clicks, lists)
 
@@ -111,6 +123,14 @@ def _make_sending(config: Config, database: Database) -> Sending:
 
 def _count_limit(who: str, action: Action) -> None:
     metrics.SENDING_LIMITS.labels(who, action).inc()
+
+
+def _make_classifier(config: Config, models: Models) -> Classifier | None:
+    guard = config.guard
+    if not guard.classifier:
+        return None
+    terms = Terms(guard.classifier_minimum, guard.classifier_weight, guard.classifier_weight_taught)
+    return Classifier(models, terms, lambda spoken: metrics.CLASSIFIED.labels(spoken).inc())
 
 
 def _count_fault(step: str) -> None:

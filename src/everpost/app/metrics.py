@@ -103,6 +103,13 @@ YARA_BROKEN = Gauge(
     "everpost_yara_broken", "1 where newer YARA rules cannot be used and the old ones are kept.", registry=REGISTRY,
     multiprocess_mode="livemax",
 )  # fmt: skip
+CLASSIFIED = Counter(
+    "everpost_classified", "Messages that the classifier has read, by what it said.", ["spoken"], registry=REGISTRY
+)
+LESSONS = Counter(
+    "everpost_lessons", "What people said of messages and was learned, taken back or could not be read.", ["verdict"],
+    registry=REGISTRY,
+)  # fmt: skip
 ALERTS_OPEN = Gauge(
     "everpost_alert_calls_open", "Contacts that are still owed an alert.", registry=REGISTRY,
     multiprocess_mode="livemostrecent",

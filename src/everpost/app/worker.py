@@ -13,7 +13,15 @@ from datetime import timedelta
 import uvicorn
 
 from everpost.app import metrics
-from everpost.app.assembly import Ground, make_ground, make_intake, make_router, refresh_lanes, refresh_primaries
+from everpost.app.assembly import (
+    Ground,
+    make_ground,
+    make_intake,
+    make_links,
+    make_router,
+    refresh_lanes,
+    refresh_primaries,
+)
 from everpost.app.child import run_child
 from everpost.app.config import Config, Listener, parse_endpoint
 from everpost.app.console import make_api
@@ -26,10 +34,14 @@ from everpost.continuity.presence import ImapPresence
 from everpost.continuity.trust import TrustState
 from everpost.directory import changes
 from everpost.directory.relays import RelayTable
+from everpost.guard.learn.models import CHANNEL as MODELS_CHANNEL
+from everpost.guard.learn.models import Models
 from everpost.guard.policy.store import Policies
 from everpost.identity.login import Identity
 from everpost.identity.sessions import Sessions
 from everpost.identity.throttle import Throttle
+from everpost.intake.senders import CHANNEL as SENDERS_CHANNEL
+from everpost.intake.senders import SenderLists
 from everpost.queue.leases import Leases
 from everpost.queue.model import CHANNEL as QUEUE_CHANNEL
 from everpost.queue.outcome import Terms
@@ -67,11 +79,13 @@ class Worker:
         self._router = make_router(config)
         self._identity = Identity(database)
         self._relays = RelayTable(database)
+        self._models = Models(database)
+        self._senders = SenderLists(database)
         self._queue = self._make_queue(ground, keys)
         self._intake = make_intake(ground, self._queue, run)
         self._policies = Policies(database)
-        self._guarding = make_guarding(config, database, self._ground.directory)
-        self._screen = self._guarding.screen(self._ground.directory, self._policies, self._intake)
+        self._guarding = make_guarding(config, database, self._ground.directory, self._models)
+        self._screen = self._guarding.screen(self._ground.directory, self._policies, self._intake, self._senders)
         self._listeners = list(self._make_listeners())
         self._api = make_api(ground, self._intake)
         self._web = self._make_web()
@@ -79,6 +93,7 @@ class Worker:
         self._switches = Refresher("switches", self._see_switches)
         self._people = Refresher("directory", self._see_directory, pause_s=0.2)
         self._lanes = Refresher("lanes", self._see_lanes, pause_s=1.0)
+        self._learned = Refresher("classifier", self._models.refresh, pause_s=0.5)
         self._tasks: list[asyncio.Task[None]] = []
 
     # ------------------------------------------------------------------ putting it together
@@ -133,7 +148,7 @@ class Worker:
         services = WebServices(
             self._database, ground.standby, ground.directory, ground.routes, self._intake, self._identity,
             self._config.spool_folder, Sessions(self._database), Throttle(), self._make_remote(),
-            self._guarding.clicks, self._screen,
+            self._guarding.clicks, make_links(self._config), self._screen,
         )  # fmt: skip
         web = self._config.web
         pair = self._config.certificate(web) if web.tls else None
@@ -170,9 +185,12 @@ class Worker:
             snapshot.CHANNEL: self._heard_of_switch,
             changes.CHANNEL: self._people.kick,
             QUEUE_CHANNEL: self._heard_of_work,
+            MODELS_CHANNEL: self._learned.kick,
+            SENDERS_CHANNEL: self._senders.heard,
         }
         runs = [
             self._heart.run(), self._switches.run(), self._people.run(), self._lanes.run(),
+            self._learned.run(),
             self._database.listen(channels), self._measure(), self._guarding.keep_lists(),
         ]  # fmt: skip
         if sockets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,6 +27,7 @@ from everpost.guard.scanners.engine import Scanner
 from everpost.guard.scanners.shelf import Shelf
 from everpost.guard.steps.attachments import Attachments
 from everpost.guard.steps.author import Author
+from everpost.guard.steps.classifier import Classifier
 from everpost.guard.steps.greeting import BlockList, BlockLists, Greeting
 from everpost.guard.steps.links import Links
 from everpost.guard.steps.reading import BESIDE, MAX_OCTETS, Reading
@@ -38,6 +40,7 @@ from everpost.mail.mime import scan
 
 _INBOUND = frozenset({Way.INBOUND})
 _OUTBOUND = frozenset({Way.OUTBOUND})
+_ANY = sys.maxsize  # octets
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +134,17 @@ class Guard:
         make = partial(clicks.address, organisation, case.message_id, case.received_at.timestamp())
         return BodyChange(banner, make)
 
+    def instead(self, assessment: Assessment, verdict: Verdict) -> Assessment:
+        """The same message under another verdict, which some of its recipients wish. What rules put on top stays."""
+        before, after = (
+            added_fields(each, assessment.authentication, self._settings.hostname)
+            for each in (assessment.verdict, verdict)
+        )
+        added = assessment.added
+        if added.startswith(before):  # mail that goes out has no such fields
+            added = after + added.removeprefix(before)
+        return Assessment(verdict, assessment.authentication, added, assessment.edits)
+
 
 def _edits(case: Case, change: BodyChange) -> Edits:
     data = b"".join(case.open())
@@ -142,29 +156,31 @@ def make_steps(
     resolver: Resolver,
     links: Links | None = None,
     scanners: Sequence[Scanner] = (),
+    *,
+    classifier: Classifier | None = None,
     sending: Sending | None = None,
 ) -> list[Step]:
-    """The steps that these settings ask for, with these malware scanners. `links`: one that others use as well;
+    """The steps that these settings ask for, with scanners and a classifier. `links`: one that others use as well;
     `sending` is there where what goes out is counted.
     """
     check = CheckSettings(
         seconds=settings.sender_s, trusted_sealers=settings.trusted_sealers, receiver=settings.hostname
     )
     files = Attachments(settings.files_s, shelf=Shelf() if scanners else None)
+    links = links or Links(settings.own_hosts, settings.link_lists)
+    greeting = Greeting(frozenset({settings.hostname.lower()}))
     steps = [
-        Step("greeting", Phase.CONNECTION, Greeting(frozenset({settings.hostname.lower()})), 1.0, ways=_INBOUND),
+        Step("greeting", Phase.CONNECTION, greeting, 1.0, ways=_INBOUND, at_once_octets=_ANY),
         Step("sender", Phase.MESSAGE, Sender(resolver, check), settings.sender_s + 2.0, ways=_INBOUND),
-        Step("reading", Phase.MESSAGE, Reading(), settings.content_s),
-        Step(
-            "links",
-            Phase.MESSAGE,
-            links or Links(settings.own_hosts, settings.link_lists),
-            settings.content_s,
-            after=("reading",),
-        ),
+        Step("reading", Phase.MESSAGE, Reading(), settings.content_s, at_once_octets=BESIDE),
+        Step("links", Phase.MESSAGE, links, settings.content_s, after=("reading",), at_once_octets=BESIDE),
         Step("attachments", Phase.MESSAGE, files, settings.content_s, after=("reading",)),
         Step("author", Phase.MESSAGE, Author(), 1.0, after=("sender",), ways=_INBOUND),
     ]
+    if classifier is not None:
+        steps.append(
+            Step("classifier", Phase.MESSAGE, classifier, settings.content_s, after=("reading",), ways=_INBOUND)
+        )
     if settings.block_lists:
         asked = BlockLists(resolver, settings.block_lists)
         steps.insert(1, Step("block lists", Phase.CONNECTION, asked, settings.sender_s, ways=_INBOUND))

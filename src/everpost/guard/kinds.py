@@ -455,6 +455,36 @@ SENDING_LIMIT_DEFER: Final = _kind(
     "As `sending.limit`, of a limit beyond which mail has to wait, unless a rule accepts it.",
 )  # fmt: skip
 
+# ------------------------------------------------------------------ how it reads
+
+CONTENT_SPAM: Final = _kind(
+    "content.spam", Group.CONTENT, 4.5, Judgement.SPAM,
+    "It reads like what people called spam; the more so, the more it weighs. The evidence names what decided.",
+)  # fmt: skip
+CONTENT_HAM: Final = _kind(
+    "content.ham", Group.CONTENT, -2.0, Judgement.CLEAN,
+    "It reads like what people wanted to have: this speaks for it, a little.",
+)  # fmt: skip
+CONTENT_UNSURE: Final = _kind(
+    "content.unsure", Group.CONTENT, 0.0, Judgement.CLEAN,
+    "It reads as much like what people wanted as like what they did not.",
+)  # fmt: skip
+CONTENT_SILENT: Final = _kind(
+    "content.silent", Group.CONTENT, 0.0, Judgement.CLEAN,
+    "The classifier has nothing to say: too little was learned, or too little of the message is known.",
+)  # fmt: skip
+
+# ------------------------------------------------------------------ what people wish
+
+PERSON_ALLOWS: Final = _kind(
+    "person.allows", Group.POLICY, 0.0, Judgement.CLEAN,
+    "The recipient will hear from this sender, and something vouches for it: not kept from them.",
+)  # fmt: skip
+PERSON_DENIES: Final = _kind(
+    "person.denies", Group.POLICY, 0.0, Judgement.SPAM,
+    "The recipient does not want to hear from this sender: filed under Junk for them.",
+)  # fmt: skip
+
 # ------------------------------------------------------------------ faults
 
 STEP_FAILED: Final = _kind(

@@ -28,7 +28,8 @@ class Look(Protocol):
 @dataclass(frozen=True, slots=True)
 class Step:
     """A named look at a message. `limit_s` bounds it in seconds; `after` names steps of the same phase that it needs
-    the findings of; `ways` says whose mail it looks at.
+    the findings of; `ways` says whose mail it looks at. At messages of at most `at_once_octets` it looks without
+    waiting for anything: no task and no time limit is made for that.
     """
 
     name: str
@@ -37,6 +38,11 @@ class Step:
     limit_s: float
     after: tuple[str, ...] = ()
     ways: frozenset[Way] = frozenset(Way)
+    at_once_octets: int = 0
+
+    def needs(self, other: Step) -> bool:
+        """Whether it comes after the other one."""
+        return other.name in self.after
 
 
 class BadPipeline(ValueError):
@@ -62,8 +68,20 @@ class Pipeline:
         return tuple(signals)
 
     async def _run_phase(self, steps: Sequence[Step], case: Case) -> list[Signal]:
-        if len(steps) == 1:
-            return list(await self._run_step(steps[0], case))
+        found: dict[str, Iterable[Signal]] = {}
+        waiting: list[Step] = []
+        for step in steps:  # in an order in which each stands behind those that it needs
+            if case.size <= step.at_once_octets and not any(step.needs(other) for other in waiting):
+                found[step.name] = await self._run_step(step, case, None)
+            else:
+                waiting.append(step)
+        if len(waiting) == 1:
+            found[waiting[0].name] = await self._run_step(waiting[0], case, waiting[0].limit_s)
+        elif waiting:
+            found |= await self._run_together(waiting, case)
+        return [each for step in steps for each in found[step.name]]
+
+    async def _run_together(self, steps: Sequence[Step], case: Case) -> dict[str, Iterable[Signal]]:
         done = {step.name: asyncio.Event() for step in steps}
 
         async def in_turn(step: Step) -> Iterable[Signal]:
@@ -71,16 +89,18 @@ class Pipeline:
                 if needed in done:
                     await done[needed].wait()
             try:
-                return await self._run_step(step, case)
+                return await self._run_step(step, case, step.limit_s)
             finally:
                 done[step.name].set()
 
-        found = await asyncio.gather(*(in_turn(step) for step in steps))
-        return [each for signals in found for each in signals]
+        results = await asyncio.gather(*(in_turn(step) for step in steps))
+        return {step.name: signals for step, signals in zip(steps, results, strict=True)}
 
-    async def _run_step(self, step: Step, case: Case) -> Iterable[Signal]:
+    async def _run_step(self, step: Step, case: Case, limit_s: float | None) -> Iterable[Signal]:
         try:
-            async with asyncio.timeout(step.limit_s):
+            if limit_s is None:
+                return tuple(await step.look(case))
+            async with asyncio.timeout(limit_s):
                 return tuple(await step.look(case))
         except TimeoutError:
             self._on_fault(step.name)

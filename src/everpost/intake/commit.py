@@ -7,7 +7,6 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import chain, repeat
 from typing import Any
 
 from everpost.continuity.routes import RouteTable
@@ -55,6 +54,7 @@ class NewMessage:
     thread_id: int = 0
     trace: bytes = b""
     leased: bool = False
+    shares_blob: bool = False  # with the organisation's other part of the same message
 
     def ready(self) -> ReadyMessage:
         """The message for the queue: its deliveries that are leased to this worker, content in hand."""
@@ -85,7 +85,7 @@ class NewMessage:
             submission.received_at,
             deliveries,
             submission.content,
-            submission.assessment.edits if submission.assessment else (),
+            self.share.assessment.edits if self.share.assessment else (),
         )
 
     def expiry(self, delivery: NewDelivery) -> datetime | None:
@@ -126,10 +126,9 @@ class Writer:
         committed = Committed()
         flat: list[NewMessage] = []
         for submission in batch:
-            messages = [
-                await self._number(submission, share, submission.message_id if first else None)
-                for first, share in zip(chain((True,), repeat(False)), plan(submission, table), strict=False)
-            ]
+            messages: list[NewMessage] = []
+            for share in plan(submission, table):
+                messages.append(await self._number(submission, share, messages))
             committed.messages.append(messages)
             flat.extend(messages)
         _lease(flat, lease_room)
@@ -150,17 +149,22 @@ class Writer:
         await self._ids.reserve(1)
         return self._ids.take()
 
-    async def _number(self, submission: Submission, share: Share, given: int | None) -> NewMessage:
+    async def _number(self, submission: Submission, share: Share, others: Sequence[NewMessage]) -> NewMessage:
         await self._ids.reserve(2)
-        message_id = given or self._ids.take()
+        message_id = self._ids.take() if others or submission.message_id is None else submission.message_id
         blob = submission.blob
-        if isinstance(blob, BlobReference) and blob.organisation_id == share.organisation_id:
+        known = [each.blob_id for each in others if each.share.organisation_id == share.organisation_id]
+        if known:
+            blob_id = known[0]
+        elif isinstance(blob, BlobReference) and blob.organisation_id == share.organisation_id:
             blob_id = blob.blob_id
         else:
             blob_id = self._ids.take()
         await self._keys.organisation(share.organisation_id)
-        message = NewMessage(submission, share, message_id, blob_id, self._internet_lifetime)
-        added = submission.assessment.added if submission.assessment else b""
+        message = NewMessage(
+            submission, share, message_id, blob_id, self._internet_lifetime, shares_blob=bool(known)
+        )  # fmt: skip
+        added = share.assessment.added if share.assessment else b""
         message.trace = added + self._received(message) + submission.signature
         return message
 
@@ -182,7 +186,7 @@ class Writer:
     async def _add_blobs(self, connection: Connection, messages: list[NewMessage], rows: Rows) -> None:
         for message in messages:
             blob = message.submission.blob
-            if isinstance(blob, BlobReference):
+            if isinstance(blob, BlobReference) or message.shares_blob:
                 continue
             organisation_id = message.share.organisation_id
             key = self._keys.cached(organisation_id)
@@ -295,7 +299,7 @@ def _message_row(message: NewMessage) -> tuple[Any, ...]:
         scanned.structure,
         who,
         message.trace.decode("utf-8", "replace"),
-        *_guard_columns(submission.assessment),
+        *_guard_columns(message.share.assessment),
     )
 
 

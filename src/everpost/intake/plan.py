@@ -18,30 +18,42 @@ from everpost.standby.model import JUNK, SEEN, NewEntry, Origin, Role
 
 @dataclass(slots=True)
 class Share:
-    """One organisation's part of a message: it becomes one message row with all that hangs on it."""
+    """One organisation's part of a message: it becomes one message row with all that hangs on it. Those of its people
+    who wish otherwise than the guard have a part of their own: other fields stand on top of their copies.
+    """
 
     organisation_id: int
     direction: Direction
+    assessment: Assessment | None = None
     deliveries: list[NewDelivery] = field(default_factory=list)
     entries: list[NewEntry] = field(default_factory=list)
+
+
+_Shares = dict[tuple[int, bool], Share]
+"""By organisation, and whether it is that of the people who wish otherwise than the guard."""
 
 
 def plan(submission: Submission, table: RouteTable) -> list[Share]:
     """The shares of a submission; the owner's organisation comes first. Recipients are kept in order."""
     if submission.journal is not None:
         return [_journal_share(submission)]
-    shares: dict[int, Share] = {}
+    shares: _Shares = {}
     if submission.owner is not None:
-        shares[submission.owner.organisation_id] = Share(submission.owner.organisation_id, _direction(submission))
+        key = submission.owner.organisation_id
+        shares[key, False] = Share(key, _direction(submission), submission.assessment)
     for routed in submission.recipients:
         _plan_recipient(submission, routed, table, shares)
     _add_sent_entry(submission, shares)
     for share in shares.values():
         share.entries = _once_per_mailbox(share.entries)
         share.deliveries = _once_per_destination(share.deliveries)
-        if submission.assessment is not None:
-            _dispose(share, submission.assessment)
-    return list(shares.values())
+        if share.assessment is not None:
+            _dispose(share, share.assessment)
+    return [
+        share
+        for (organisation_id, is_wished), share in shares.items()
+        if share.deliveries or share.entries or is_wished or (organisation_id, True) not in shares
+    ]
 
 
 def _dispose(share: Share, assessment: Assessment) -> None:
@@ -81,23 +93,23 @@ def _direction(submission: Submission) -> Direction:
     return Direction.INTERNAL if inside else Direction.OUTBOUND
 
 
-def _plan_recipient(
-    submission: Submission, routed: RoutedRecipient, table: RouteTable, shares: dict[int, Share]
-) -> None:
+def _plan_recipient(submission: Submission, routed: RoutedRecipient, table: RouteTable, shares: _Shares) -> None:
     owner = submission.owner
     resolution = routed.resolution
     accepted_as = str(routed.recipient.address)
     if not isinstance(resolution, Resolved):
         assert owner is not None, "a stranger's mail to a stranger is refused before intake"
-        shares[owner.organisation_id].deliveries.append(_to_internet(routed.recipient, accepted_as))
+        shares[owner.organisation_id, False].deliveries.append(_to_internet(routed.recipient, accepted_as))
         return
     organisation_id = resolution.organisation_id
     if owner is not None and organisation_id != owner.organisation_id:
-        shares[owner.organisation_id].deliveries.append(
+        shares[owner.organisation_id, False].deliveries.append(
             NewDelivery(routed.recipient, accepted_as, Kind.CROSSING, LOCAL_LANE, Status.DELIVERED)
         )
-    share = shares.setdefault(organisation_id, Share(organisation_id, Direction.INBOUND))
+    if not resolution.targets:  # a group of nobody
+        shares.setdefault((organisation_id, False), Share(organisation_id, Direction.INBOUND, submission.assessment))
     for target in resolution.targets:
+        share = _share_of(submission, organisation_id, target, shares)
         if isinstance(target, OutsideTarget):
             recipient = Recipient(target.address, routed.recipient.notify, routed.recipient.orcpt)
             share.deliveries.append(_to_internet(recipient, accepted_as))
@@ -108,6 +120,28 @@ def _plan_recipient(
             share.entries.append(
                 NewEntry(organisation_id, target.place.mailbox_id, Role.INBOX, Origin.WIRE, is_filtered=stays)
             )
+
+
+def _share_of(
+    submission: Submission, organisation_id: int, target: MailboxTarget | OutsideTarget, shares: _Shares
+) -> Share:
+    wished = submission.wished
+    if (
+        wished is not None
+        and isinstance(target, MailboxTarget)
+        and (organisation_id, target.place.mailbox_id) in wished.mailboxes
+    ):
+        direction = _direction_in(organisation_id, shares)
+        return shares.setdefault((organisation_id, True), Share(organisation_id, direction, wished.assessment))
+    return shares.setdefault(
+        (organisation_id, False), Share(organisation_id, Direction.INBOUND, submission.assessment)
+    )  # fmt: skip
+
+
+def _direction_in(organisation_id: int, shares: _Shares) -> Direction:
+    """That of the organisation's other part, which is there first where one of ours sent it."""
+    other = shares.get((organisation_id, False))
+    return other.direction if other is not None else Direction.INBOUND
 
 
 def _to_internet(recipient: Recipient, accepted_as: str) -> NewDelivery:
@@ -135,7 +169,7 @@ def _to_mailbox(recipient: Recipient, target: MailboxTarget, accepted_as: str, t
     )
 
 
-def _add_sent_entry(submission: Submission, shares: dict[int, Share]) -> None:
+def _add_sent_entry(submission: Submission, shares: _Shares) -> None:
     """What a person sends through the primary or by submission stands in their Sent folder.
 
     The webmail makes that entry itself: there it has been a draft before.
@@ -143,7 +177,7 @@ def _add_sent_entry(submission: Submission, shares: dict[int, Share]) -> None:
     owner = submission.owner
     if owner is None or owner.mailbox_id is None or submission.source not in (Source.SMARTHOST, Source.SUBMISSION):
         return
-    shares[owner.organisation_id].entries.append(
+    shares[owner.organisation_id, False].entries.append(
         NewEntry(owner.organisation_id, owner.mailbox_id, Role.SENT, Origin.SENT, (SEEN,), unless_present=True)
     )
 

@@ -18,6 +18,7 @@ from everpost.guard.guard import Guard
 from everpost.guard.kinds import POLICY_RULE, SENDING_LIMIT_DEFER
 from everpost.guard.model import Disposition, Judgement, Verdict, Way
 from everpost.guard.policy.store import Policies
+from everpost.intake.senders import SenderLists
 from everpost.intake.sending_alerts import SendingAlerts
 from everpost.intake.submission import Submission
 from everpost.store.blobs import SealedBlob
@@ -43,7 +44,7 @@ class Refusal:
 @dataclass(frozen=True, slots=True)
 class Screen:
     """One per process, for all its faces. `new_message_id` gives out the number of a message before it is ours;
-    `alerts` hears of what was sent beyond a limit.
+    `alerts` hears of what was sent beyond a limit; `senders` knows whom people want to hear from.
     """
 
     directory: Directory
@@ -51,6 +52,7 @@ class Screen:
     policies: Policies | None
     new_message_id: Callable[[], Awaitable[int]]
     alerts: SendingAlerts | None = None
+    senders: SenderLists | None = None
 
     async def look(
         self, submission: Submission, content: bytes | None = None, *, rehearsal: bool = False
@@ -67,7 +69,10 @@ class Screen:
         looked_at = replace(submission, assessment=assessment, message_id=case.message_id)
         if self.alerts is not None:
             await self.alerts.look(looked_at)
-        return looked_at
+        if self.senders is None or assessment.verdict.disposition in _REFUSALS:
+            return looked_at
+        wished = await self.senders.wished(self.guard, looked_at, assessment)
+        return looked_at if wished is None else replace(looked_at, wished=wished)
 
     async def _case(self, submission: Submission, content: bytes | None) -> Case:
         organisations = _organisations(submission)

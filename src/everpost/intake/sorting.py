@@ -22,7 +22,7 @@ from everpost.store.database import Connection
 from everpost.store.sql import load
 
 _SQL, _INTAKE = load("filters"), load("intake")
-_ACTOR = "filter"
+ACTOR = "filter"
 KEPT = 500
 """Mailboxes whose filters a process remembers."""
 _CHANGE_COLUMNS = (
@@ -154,6 +154,6 @@ async def write(connection: Connection, filed: Mapping[Key, Filed], at: datetime
 def _change_rows(filed: Filed, first: int, at: datetime) -> list[tuple[Any, ...]]:
     """As if a person had done it right after the message came: failback does the same on the primary."""
     return [
-        (*filed.mailbox, modseq, at, kind, filed.before.id, None, detail, _ACTOR)
+        (*filed.mailbox, modseq, at, kind, filed.before.id, None, detail, ACTOR)
         for modseq, (kind, detail) in enumerate(update_details(filed.before, filed.after), first)
     ]

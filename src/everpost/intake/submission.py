@@ -90,8 +90,17 @@ class Submission:
     content: bytes | None = None
     journal: JournalCopy | None = None
     assessment: Assessment | None = None
+    wished: Wished | None = None
     signature: bytes = b""  # DKIM-Signature fields of ours
     message_id: int | None = None  # one that has been given out already, for the first organisation's message
+
+
+@dataclass(frozen=True, slots=True)
+class Wished:
+    """The mailboxes (organisation, mailbox) whose people wish otherwise than the guard, and what holds for them."""
+
+    mailboxes: frozenset[tuple[int, int]]
+    assessment: Assessment
 
 
 @dataclass(frozen=True, slots=True)

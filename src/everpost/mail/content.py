@@ -129,14 +129,21 @@ def preview(data: bytes, part: Part) -> str:
     return ""
 
 
+def words_of_html(markup: str) -> tuple[str, bool]:
+    """What of HTML a person would read, one line for each piece of it, and whether that is all of it."""
+    visible = _UNSEEN.sub(" ", markup)
+    lines = (" ".join(line.split()) for line in _html_text(visible, "\n").split("\n"))
+    return "\n".join(line for line in lines if line), len(visible) <= _PREVIEW_TREE_OCTETS
+
+
 def _one_line(text: str) -> str:
     return " ".join(text.split())[:PREVIEW_CHARACTERS].rstrip()
 
 
-def _html_text(markup: str) -> str:
+def _html_text(markup: str, separator: str = " ") -> str:
     visible = _UNSEEN.sub(" ", markup)[:_PREVIEW_TREE_OCTETS]
     try:
         body = LexborHTMLParser(visible).body
     except (SelectolaxError, ValueError):
         return ""
-    return body.text(separator=" ") if body is not None else ""
+    return body.text(separator=separator) if body is not None else ""

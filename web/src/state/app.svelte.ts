@@ -19,7 +19,7 @@ import type { Standing } from "./standing.svelte";
 import { toasts } from "./toasts.svelte";
 import { Vacation } from "./vacation.svelte";
 
-export type Sheet = "keys" | "search" | "settings" | "move" | "scheduled" | "vacation" | "labels" | "filters" | null;
+export type Sheet = "keys" | "search" | "settings" | "move" | "scheduled" | "vacation" | "labels" | "filters" | "quarantine" | null;
 
 /** One mailbox, and what a person does in it. */
 export class Desk {

@@ -34,6 +34,7 @@ COMMANDS = {
     "queue": "queue",
     "quarantine": "quarantine",
     "policy": "policy",
+    "guard": "guard",
     "message": "message",
     "audit": "audit",
     "admin": "admin",

@@ -34,6 +34,7 @@ class Report:
     standby_lag_ms_p99: float = 0.0
     accept_ms_p99: float = 0.0
     rate_msg_s: float = 0.0
+    webmail_first_rows_s: float = 0.0
     reconciliation: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -48,6 +49,10 @@ class Report:
         return {
             name: round(value, 3) if isinstance(value, float) else value for name, value in asdict(self).items()
         }  # fmt: skip
+
+    def _webmail(self) -> list[tuple[str, str]]:
+        seconds = self.webmail_first_rows_s
+        return [("webmail open in a browser, to its first rows", f"{seconds:.1f} s")] if seconds else []
 
     def lines(self) -> list[tuple[str, str]]:
         """(what, figure), for people."""
@@ -64,6 +69,7 @@ class Report:
             ("in", f"{self.failback_s:.1f} s"),
             ("changes checked on the server", f"{self.changes_checked}, of which wrong {self.changes_wrong}"),
             ("dangerous messages kept apart", f"{self.hostile_kept} of {self.hostile}"),
+            *self._webmail(),
             ("lost", str(self.lost)),
             ("duplicated", str(self.duplicated)),
             ("altered", str(self.altered)),

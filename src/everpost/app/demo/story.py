@@ -18,6 +18,7 @@ from typing import Protocol
 from everpost.app.config import load_config
 from everpost.app.database import open_database
 from everpost.app.demo import mailgen
+from everpost.app.demo.browser import why_not, work_in_webmail
 from everpost.app.demo.count import Copy, OnPrimary, compare, copy_of, read_primary
 from everpost.app.demo.hostile import make_hostile
 from everpost.app.demo.installation import Installation, StandIn
@@ -175,7 +176,10 @@ class Story:
         await sending
         self._tell.chapter("People work in the standby, mail keeps coming")
         boxes = await self._log_in()
-        await asyncio.gather(self._world.send(self._messages[dying:]), self._people_at_work(), self._watch_lag(boxes))
+        await asyncio.gather(
+            self._world.send(self._messages[dying:]), self._people_at_work(), self._webmail_at_work(),
+            self._watch_lag(boxes),
+        )  # fmt: skip
         self._tell.say(
             f"all {total:,} messages are in; {AT_WORK} people have read, filed, deleted, answered and drafted"
         )
@@ -220,6 +224,23 @@ class Story:
                 await work(box, colleague, OUTSIDER, self._done)
             finally:
                 await box.close()
+
+    async def _webmail_at_work(self) -> None:
+        """One more person, who uses the webmail as everybody would."""
+        if reason := why_not():
+            self._tell.say(f"{reason}: the webmail is for you to open; its calls are made by the others")
+            return
+        stage = self._stage
+        box = stage.mailbox(stage.people[AT_WORK])
+        try:
+            if not await box.open():
+                raise Failed(f"the standby is closed to {box.address}")
+            self.report.webmail_first_rows_s = await work_in_webmail(
+                box, stage.installation.url, PASSWORD, OUTSIDER, self._done
+            )
+        finally:
+            await box.close()
+        self._tell.say("somebody has read, flagged, archived, written and sent in the webmail, in Chromium")
 
     async def _log_in(self) -> dict[str, Mailbox]:
         """Everybody's mailbox by address: the password's check is not part of what is measured later."""

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
+import re2
+
 from everpost.guard.links.model import LinkLimits, LinkSource
 from everpost.guard.links.normalise import INVISIBLE, has_known_suffix
 
@@ -45,6 +47,7 @@ _DEFANGED_HINTS = (
     "[ dot", "( dot", "{ dot", "hxx", "h**p", "h--p", "h__p", "hx*", "h*x", "http ", "https ", "http: ", "https: ",
     ":// ", "http	", "https	",
 )  # fmt: skip
+_DEFANGED_HINT = re2.compile("|".join(map(re2.escape, _DEFANGED_HINTS)))  # one pass, whatever their number
 _DEFANGED_DOT = re.compile(r" ?[\[({] ?(?:[.,]|dot) ?[\])}] ?", re.IGNORECASE)
 _DEFANGED_AT = re.compile(r" ?[\[({] ?(?:@|at) ?[\])}] ?", re.IGNORECASE)
 _DEFANGED_COLON = re.compile(
@@ -88,8 +91,7 @@ def find_in_text(text: str, limits: LinkLimits, budget: Budget) -> Iterator[Span
     for span in plain:
         yield from _unwrapped(text, span)
     starts = [(span.start, span.end) for span in plain]
-    lowered = text.lower()
-    if any(hint in lowered for hint in _DEFANGED_HINTS):
+    if _DEFANGED_HINT.search(text.lower()):
         yield from _defanged(_refang(text), limits, budget)
     yield from _bare_domains(text, limits, budget, starts)
 

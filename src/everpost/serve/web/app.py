@@ -20,6 +20,7 @@ from everpost.serve.web.clicks import ClickPage
 from everpost.serve.web.jmap.api import perform, session_object
 from everpost.serve.web.jmap.events import EventPage
 from everpost.serve.web.jmap.sockets import Sockets
+from everpost.serve.web.link_pages import LinkPages
 from everpost.serve.web.login import LoginPages
 from everpost.serve.web.names import account_id, upload_blob
 from everpost.serve.web.problems import (
@@ -82,6 +83,8 @@ def create_app(services: WebServices, api: ASGIApp | None = None) -> Starlette:
         Route("/view/{account}/{email}", web.views.show, methods=["GET"]),
         Route("/proxy/{expires}/{mac}/{url}", web.pictures.show, methods=["GET"]),
         Route("/click/{token}", web.clicks.show, methods=["GET"]),
+        Route("/quarantine/{token}", web.links.show, methods=["GET"]),
+        Route("/quarantine/{token}", web.links.act, methods=["POST"]),
         Route("/healthz", web.healthy, methods=["GET"]),
         Route("/readyz", web.ready, methods=["GET"]),
         *([Mount("/api/v1", api)] if api is not None else []),
@@ -109,6 +112,7 @@ class _Web:
         self.views = Views(services, self._door)
         self.pictures = RemotePictures(services, self._door)
         self.clicks = ClickPage(services.clicks, services.database)
+        self.links = LinkPages(services)
 
     async def discover(self, _: Request) -> Response:
         """RFC 8620 §2.2."""

@@ -12,6 +12,7 @@ from everpost.directory.resolve import Directory
 from everpost.identity.sessions import Sessions
 from everpost.identity.throttle import Throttle
 from everpost.intake.accept import Within
+from everpost.intake.links import DigestLinks
 from everpost.intake.screening import Screen
 from everpost.intake.submission import Receipt, Submission
 from everpost.mail.address import Address
@@ -77,7 +78,8 @@ class Remote:
 @dataclass(frozen=True, slots=True)
 class WebServices:
     """One per process. Without `remote`, pictures of other servers are never fetched; without `clicks`, the addresses
-    on delivery copies lead nowhere; without `screen`, what people send is not looked at.
+    on delivery copies lead nowhere; without `links`, those of digests; without `screen`, what people send is not looked
+    at.
     """
 
     database: Database
@@ -91,6 +93,7 @@ class WebServices:
     throttle: Throttle
     remote: Remote | None = None
     clicks: ClickServices | None = None
+    links: DigestLinks | None = None
     screen: Screen | None = None
 
 

@@ -100,6 +100,14 @@ class FilterApply(OfAccount, kw_only=True):
     mailbox_id: Id
 
 
+class QuarantineAct(OfAccount, kw_only=True):
+    ids: list[Id]
+
+
+class QuarantineAsk(QuarantineAct, kw_only=True):
+    comment: str = ""
+
+
 class EmailImportItem(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
     blob_id: Id
     mailbox_ids: dict[Id, bool]

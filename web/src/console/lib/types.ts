@@ -250,3 +250,51 @@ export interface MessageTrace {
   deliveries: DeliveryShown[];
   events: AuditEvent[];
 }
+
+export const JUDGEMENTS = ["suspicious", "spam", "phishing", "malware", "policy"] as const;
+export type Judgement = (typeof JUDGEMENTS)[number] | "clean";
+
+export interface Verdict {
+  judgement: Judgement;
+  disposition: string;
+  score: number;
+  signals: { kind: string; weight: number; evidence: string }[];
+}
+
+export interface KeptMessage {
+  id: string;
+  received_at: string;
+  direction: string;
+  reverse_path: string | null;
+  author: string;
+  subject: string;
+  size: number;
+  recipients: string[];
+  verdict: Verdict;
+  asked: number;
+  not_junk: number;
+}
+
+export interface KeptMessages {
+  messages: KeptMessage[];
+  next: string | null;
+}
+
+export interface KeptDetails {
+  message: KeptMessage;
+  recipients: { recipient: string; accepted_as: string; asked_at: string | null; comment: string | null; not_junk_at: string | null }[];
+}
+
+export interface SafeLook {
+  fields: { name: string; value: string }[];
+  text: string;
+  complete: boolean;
+  files: { name: string; type: string; size: number }[];
+}
+
+export interface QuarantineRules {
+  self_release: Judgement[];
+  digest: "off" | "daily" | "hourly";
+  digest_hour: number;
+  time_zone: string;
+}

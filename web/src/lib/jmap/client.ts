@@ -10,6 +10,7 @@ const VACATION = "urn:ietf:params:jmap:vacationresponse";
 /** Of servers that have it. */
 export const CONTACTS = "urn:ietf:params:jmap:contacts";
 export const FILTERS = "urn:everpost:jmap:filters";
+export const QUARANTINE = "urn:everpost:jmap:quarantine";
 const USING = [CORE, MAIL, SUBMISSION, VACATION];
 const MAX_CALLS = 16;
 const MOST_ANSWERS = 400;
@@ -93,7 +94,7 @@ export class JmapClient {
     readonly accountId: Id,
     readonly account: Account,
   ) {
-    this.using = [...USING, ...[CONTACTS, FILTERS].filter((one) => one in session.capabilities)];
+    this.using = [...USING, ...[CONTACTS, FILTERS, QUARANTINE].filter((one) => one in session.capabilities)];
   }
 
   static async connect(): Promise<JmapClient> {
@@ -212,9 +213,9 @@ export class JmapClient {
   }
 }
 
-/** Lists and what they show; whole messages have a place of their own, and what was typed is not worth one. */
+/** Lists and what they show; whole messages have a place of their own, what was typed is not worth one, and what is kept in quarantine stays at the server. */
 function isKept({ name, args }: Waiting): boolean {
-  return !name.startsWith("ContactCard/") && /\/(?:get|query)$/.test(name) && args.fetchTextBodyValues !== true;
+  return !name.startsWith("ContactCard/") && !name.startsWith("QuarantinedEmail/") && /\/(?:get|query)$/.test(name) && args.fetchTextBodyValues !== true;
 }
 
 /** The first answer to a call is its own; what follows was implied by it (e.g. onSuccessUpdateEmail). */

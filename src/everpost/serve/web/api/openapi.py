@@ -47,6 +47,7 @@ CODES = {
     "too-many-tries": "Too many wrong passwords: wait as `Retry-After` says.",
     "busy": "As much of this as is allowed at a time is under way.",
     "too-long": "It takes too long for a request.",
+    "unreadable": "The content of that message cannot be read.",
     "unavailable": "The database is away: try again as `Retry-After` says.",
 }
 """Every `code`, and what it means."""

@@ -21,8 +21,10 @@ from everpost.serve.web.jmap import (
     folder_queries,
     folders,
     identities,
+    quarantine,
     queries,
     quotas,
+    sender_rules,
     submissions,
     subscriptions,
     vacation,
@@ -42,6 +44,7 @@ from everpost.wire.jmap.core import (
     MAX_ANSWER_OCTETS,
     MAX_BLOB_SET_OCTETS,
     MAX_DATA_SOURCES,
+    QUARANTINE,
     QUOTA,
     SUBMISSION,
     VACATION,
@@ -93,6 +96,18 @@ METHODS: dict[str, tuple[str, Method]] = {
     "Filter/changes": (FILTERS, filters.changes),
     "Filter/set": (FILTERS, filters.change),
     "Filter/apply": (FILTERS, filter_runs.apply),
+    "QuarantinedEmail/get": (QUARANTINE, quarantine.get),
+    "QuarantinedEmail/changes": (QUARANTINE, cannot_calculate),
+    "QuarantinedEmail/query": (QUARANTINE, quarantine.query),
+    "QuarantinedEmail/queryChanges": (QUARANTINE, cannot_calculate),
+    "QuarantinedEmail/release": (QUARANTINE, quarantine.release),
+    "QuarantinedEmail/askForRelease": (QUARANTINE, quarantine.ask),
+    "QuarantinedEmail/reportNotJunk": (QUARANTINE, quarantine.report_not_junk),
+    "SenderRule/get": (QUARANTINE, sender_rules.get),
+    "SenderRule/changes": (QUARANTINE, sender_rules.changes),
+    "SenderRule/set": (QUARANTINE, sender_rules.change),
+    "QuarantineSettings/get": (QUARANTINE, sender_rules.get_settings),
+    "QuarantineSettings/set": (QUARANTINE, sender_rules.change_settings),
     "Blob/upload": (BLOB, blobs.upload),
     "Blob/get": (BLOB, blobs.get),
     "Blob/lookup": (BLOB, blobs.lookup),
@@ -156,7 +171,12 @@ def _account(mailbox: OpenMailbox) -> dict[str, Any]:
     contacts = {"maxAddressBooksPerCard": None, "mayCreateAddressBook": not mailbox.read_only}
     capabilities: dict[str, Any] = {MAIL: mail, BLOB: blob, QUOTA: {}, CONTACTS: contacts}
     if mailbox.may_send:
-        capabilities |= {SUBMISSION: submission, VACATION: {}, FILTERS: filters.capability()}
+        capabilities |= {
+            SUBMISSION: submission,
+            VACATION: {},
+            FILTERS: filters.capability(),
+            QUARANTINE: quarantine.capability(),
+        }
     return {
         "name": str(mailbox.address), "isPersonal": mailbox.rights is None, "isReadOnly": mailbox.read_only,
         "accountCapabilities": capabilities,
@@ -232,6 +252,6 @@ def _method(context: Context, name: str) -> Method:
     capability, method = METHODS.get(name, ("", None))
     if method is None or not context.dialogue.uses(capability):
         raise MethodError("unknownMethod")
-    if capability in (SUBMISSION, VACATION, FILTERS) and not context.visitor.mailbox.may_send:
+    if capability in (SUBMISSION, VACATION, FILTERS, QUARANTINE) and not context.visitor.mailbox.may_send:
         raise MethodError("accountNotSupportedByMethod", "you may not write as this mailbox")
     return method

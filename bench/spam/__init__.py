@@ -1,0 +1,1 @@
+"""How well the classifier tells spam, on a public corpus: `make spam`. Results: docs/guard-classifier.md."""
