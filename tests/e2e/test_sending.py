@@ -6,6 +6,7 @@ import asyncio
 import smtplib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
+from importlib.resources import files
 
 import pytest
 from aiosmtpd.smtp import SMTP as SinkProtocol  # noqa: N811
@@ -145,3 +146,17 @@ async def test_off_is_off(world: World) -> None:
     assert await held(world) == {"sent": 120}
     async with world.node.database.connection() as connection:
         assert await connection.fetchval("SELECT count(*) FROM sending_count") == 0
+
+
+async def test_whom_people_wrote_to_before_is_known_from_the_first_start_on(world: World) -> None:
+    await flood(world, 5, sessions=1)
+    learned = "SELECT organisation_id, sender, recipient FROM correspondent ORDER BY recipient"
+    script = (files("everpost.store") / "migrations" / "0009_sending.sql").read_text(encoding="utf-8")
+    async with world.node.database.connection() as connection:
+        now = await connection.fetch(learned)
+        await connection.execute("DELETE FROM correspondent")
+        await connection.execute(script[script.index("INSERT INTO correspondent") :])
+        again = await connection.fetch(learned)
+    assert 4 <= len(now) <= 5  # the last may still be on its way to be learned
+    assert len(again) == 5
+    assert set(map(tuple, now)) <= set(map(tuple, again))
