@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from everpost.guard.learn.model import Class
 from everpost.guard.model import Judgement, Verdict, decode_verdict
+from everpost.intake.learning import learn_report
 from everpost.intake.quarantine import Quarantine
 from everpost.intake.quarantine_settings import May, may, read_settings
 from everpost.mail.part import load as load_structure
@@ -133,6 +135,8 @@ class KeptMail:
             detail = {"comment": comment} if comment else {}
             event = audit.Event(self._actor, action, f"message {encode_id(message_id)}", detail)
             await audit.record(connection, self._key[0], await self._database.ids.new(), event)
+            if kind == "not-junk":
+                await learn_report(connection, *self._key, message_id, Class.HAM)
         return True
 
     async def _row(self, connection: Connection, message_id: int) -> Any:

@@ -1,6 +1,6 @@
 /** What an address says: `/console/{page}/{id}?name=value`. */
 
-export const PAGES = ["overview", "primary", "switch", "failback", "run", "queue", "quarantine", "trace", "people", "audit"] as const;
+export const PAGES = ["overview", "primary", "switch", "failback", "run", "queue", "quarantine", "policy", "trace", "people", "audit"] as const;
 export type PageName = (typeof PAGES)[number];
 
 export interface Place {

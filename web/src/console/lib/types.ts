@@ -298,3 +298,52 @@ export interface QuarantineRules {
   digest_hour: number;
   time_zone: string;
 }
+
+export const RULE_STATES = ["on", "shadow", "off"] as const;
+export type RuleState = (typeof RULE_STATES)[number];
+
+export interface PolicyCondition {
+  field: string;
+  any: string[];
+  not?: boolean;
+  name?: string;
+}
+
+export interface PolicyRule {
+  id: string;
+  name?: string;
+  state?: RuleState;
+  when?: PolicyCondition[];
+  do?: { do: string; value?: string }[];
+  stop?: boolean;
+}
+
+export interface PolicyDocument {
+  rule?: PolicyRule[];
+}
+
+export interface PolicyLine {
+  version: number;
+  actor: string;
+  reason: string;
+  at: string;
+}
+
+export interface PolicyShown extends Omit<PolicyLine, "at"> {
+  at: string | null;
+  policy: PolicyDocument;
+}
+
+export interface TrialShown {
+  messages: number;
+  unreadable: number;
+  complete: boolean;
+  rules: { id: string; name: string; hits: number; examples: { id: string; at: string; sender: string; subject: string }[] }[];
+}
+
+export interface SettingsShown {
+  forwarding: "none" | "inside" | "anywhere";
+  links: "keep" | "unsigned" | "all";
+  banner: "none" | "suspicious" | "external";
+  language: "en" | "de" | "fr";
+}
