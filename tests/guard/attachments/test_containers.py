@@ -178,6 +178,14 @@ def test_without_it_the_names_are_judged(kind: str) -> None:
     assert (FindingKind.DOUBLE_EXTENSION in found.kinds()) is ("with header" not in kind)
 
 
+def test_a_wrong_password_is_not_taken_for_the_right_one_by_its_first_octet() -> None:
+    """One in 256 does give an octet with which a header may begin."""
+    words = " ".join(f"word{number}" for number in range(30))
+    for _ in range(40):
+        locked = sevenzipped((NAME, EXE), password="Geheim!7", header=True)
+        assert FindingKind.PASSWORD_IN_TEXT not in look(locked, "parcel", texts=[words]).kinds()
+
+
 def test_a_password_that_opened_one_is_the_first_for_the_next() -> None:
     words = " ".join(f"word{number}" for number in range(300))
     parcels = [Attachment(f"{n}.7z", "", sevenzipped((f"{n}.exe", EXE), password="Geheim!7")) for n in range(3)]

@@ -260,6 +260,15 @@ def _read_header(reader: Reader) -> tuple[_Streams, list[tuple[str, bool]]]:
     return info, files
 
 
+def _is_header(plain: bytes) -> bool:
+    """Whether this is one, read whole: of what a wrong password gives, one in 256 begins like one. Raises `Malformed`."""
+    reader = Reader(plain)
+    kind = reader.u8()
+    if kind == _ENCODED:
+        return bool(_read_streams(reader).folders)
+    return kind == _HEADER and bool(_read_header(reader)[1])
+
+
 class _Archive:
     """One archive being read; the password is looked for when the first locked folder comes."""
 
@@ -317,7 +326,7 @@ class _Archive:
             if folder.crc is not None:
                 return zlib.crc32(plain) == folder.crc
             if is_header:
-                return plain[:1] == bytes((_ENCODED,)) or bool(_read_header(Reader(plain, 1))[1])
+                return _is_header(plain)
         except Malformed:
             return False
         first = sum(info.counts[:number])
