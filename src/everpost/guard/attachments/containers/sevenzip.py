@@ -261,7 +261,7 @@ def _read_header(reader: Reader) -> tuple[_Streams, list[tuple[str, bool]]]:
 
 
 def _is_header(plain: bytes) -> bool:
-    """Whether this is one, read whole: of what a wrong password gives, one in 256 begins like one. Raises `Malformed`."""
+    """Whether this is one, read whole: what a wrong password gives may begin like one. Raises `Malformed`."""
     reader = Reader(plain)
     kind = reader.u8()
     if kind == _ENCODED:
