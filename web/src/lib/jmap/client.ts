@@ -214,7 +214,14 @@ export class JmapClient {
 
 /** Lists and what they show; whole messages have a place of their own, and what was typed is not worth one. */
 function isKept({ name, args }: Waiting): boolean {
-  return !name.startsWith("ContactCard/") && /\/(?:get|query)$/.test(name) && args.fetchTextBodyValues !== true;
+  if (name.startsWith("ContactCard/") && wasTyped(args)) return false;
+  return /\/(?:get|query)$/.test(name) && args.fetchTextBodyValues !== true;
+}
+
+/** Cards that were looked for by a word, and not those of the list of contacts. */
+function wasTyped(args: Arguments): boolean {
+  const filter = (args.filter ?? {}) as object;
+  return "#ids" in args || "text" in filter || "email" in filter;
 }
 
 /** The first answer to a call is its own; what follows was implied by it (e.g. onSuccessUpdateEmail). */
