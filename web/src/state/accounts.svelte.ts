@@ -3,10 +3,11 @@
 import type { JmapClient } from "../lib/jmap/client";
 import { Push } from "../lib/jmap/push";
 import type { Id } from "../lib/jmap/types";
-import type { Desk } from "./app.svelte";
+import type { Desk } from "./desk.svelte";
 import { Contacts } from "./contacts.svelte";
 import { Mail } from "./mail.svelte";
 import { route } from "./route.svelte";
+import { settings } from "./settings.svelte";
 import { Standing } from "./standing.svelte";
 
 export class Accounts {
@@ -37,6 +38,8 @@ export class Accounts {
     // A mailbox that is shared no longer is no place to be.
     if (this.here.place !== route.place.account) route.go({ account: null, folder: null, query: "", thread: null }, "replace");
     await Promise.all([this.own.mail.start(), this.here.mail.start()]);
+    this.own.mail.listen("Settings", () => void settings.load());
+    void settings.connect(this.own.mail.client);
     this.standing.start();
     this.push = new Push(this.own.mail.client, (changed) => this.tell(changed));
   }

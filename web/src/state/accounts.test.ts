@@ -59,7 +59,7 @@ async function started(at = "/mail/1") {
   vi.stubGlobal("location", new URL(at, "http://localhost"));
   vi.resetModules();
   const [{ Accounts }, { JmapClient }, { Desk }, { route }] = await Promise.all([
-    import("./accounts.svelte"), import("../lib/jmap/client"), import("./app.svelte"), import("./route.svelte"),
+    import("./accounts.svelte"), import("../lib/jmap/client"), import("./desk.svelte"), import("./route.svelte"),
   ]);
   const made = new Accounts(await JmapClient.connect(), (mail, all) => new Desk(mail, all));
   await made.start();

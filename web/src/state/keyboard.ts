@@ -1,7 +1,7 @@
 /** The keys of the webmail, as users of Gmail and Fastmail know them. */
 
 import type { Role } from "../lib/jmap/types";
-import type { Desk } from "./app.svelte";
+import type { Desk } from "./desk.svelte";
 import { route } from "./route.svelte";
 import { toasts } from "./toasts.svelte";
 

@@ -15,7 +15,8 @@ QUOTA: Final = "urn:ietf:params:jmap:quota"  # RFC 9425
 CONTACTS: Final = "urn:ietf:params:jmap:contacts"  # RFC 9610
 WEBSOCKET: Final = "urn:ietf:params:jmap:websocket"  # RFC 8887
 FILTERS: Final = "urn:everpost:jmap:filters"  # docs/jmap-filters.md
-CAPABILITIES: Final = frozenset((CORE, MAIL, SUBMISSION, VACATION, BLOB, QUOTA, CONTACTS, WEBSOCKET, FILTERS))
+SETTINGS: Final = "urn:everpost:jmap:settings"  # docs/jmap-settings.md
+CAPABILITIES: Final = frozenset((CORE, MAIL, SUBMISSION, VACATION, BLOB, QUOTA, CONTACTS, WEBSOCKET, FILTERS, SETTINGS))
 
 MAX_SIZE_REQUEST: Final = 10_000_000
 MAX_SIZE_UPLOAD: Final = 50_000_000

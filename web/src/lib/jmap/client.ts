@@ -10,6 +10,7 @@ const VACATION = "urn:ietf:params:jmap:vacationresponse";
 /** Of servers that have it. */
 export const CONTACTS = "urn:ietf:params:jmap:contacts";
 export const FILTERS = "urn:everpost:jmap:filters";
+export const SETTINGS = "urn:everpost:jmap:settings";
 const USING = [CORE, MAIL, SUBMISSION, VACATION];
 const MAX_CALLS = 16;
 const MOST_ANSWERS = 400;
@@ -93,7 +94,7 @@ export class JmapClient {
     readonly accountId: Id,
     readonly account: Account,
   ) {
-    this.using = [...USING, ...[CONTACTS, FILTERS].filter((one) => one in session.capabilities)];
+    this.using = [...USING, ...[CONTACTS, FILTERS, SETTINGS].filter((one) => one in session.capabilities)];
   }
 
   static async connect(): Promise<JmapClient> {
@@ -212,8 +213,9 @@ export class JmapClient {
   }
 }
 
-/** Lists and what they show; whole messages have a place of their own, and what was typed is not worth one. */
+/** Lists and what they show; whole messages and settings have a place of their own, and what was typed is not worth one. */
 function isKept({ name, args }: Waiting): boolean {
+  if (name === "Settings/get") return false;
   if (name.startsWith("ContactCard/") && wasTyped(args)) return false;
   return /\/(?:get|query)$/.test(name) && args.fetchTextBodyValues !== true;
 }

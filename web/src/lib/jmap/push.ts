@@ -29,7 +29,7 @@ export class Push {
   }
 
   private open(): void {
-    const source = new EventSource(this.client.eventUrl("Email,Mailbox,Thread,EmailDelivery,EmailSubmission,VacationResponse,Filter,ContactCard,AddressBook", PING_S));
+    const source = new EventSource(this.client.eventUrl("Email,Mailbox,Thread,EmailDelivery,EmailSubmission,VacationResponse,Filter,ContactCard,AddressBook,Settings", PING_S));
     this.source = source;
     source.onopen = () => {
       // What happened while nobody listened is asked for: before the first opening too, and when the browser

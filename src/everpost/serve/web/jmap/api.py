@@ -21,6 +21,7 @@ from everpost.serve.web.jmap import (
     folder_queries,
     folders,
     identities,
+    preferences,
     queries,
     quotas,
     submissions,
@@ -43,6 +44,7 @@ from everpost.wire.jmap.core import (
     MAX_BLOB_SET_OCTETS,
     MAX_DATA_SOURCES,
     QUOTA,
+    SETTINGS,
     SUBMISSION,
     VACATION,
     WEBSOCKET,
@@ -93,6 +95,8 @@ METHODS: dict[str, tuple[str, Method]] = {
     "Filter/changes": (FILTERS, filters.changes),
     "Filter/set": (FILTERS, filters.change),
     "Filter/apply": (FILTERS, filter_runs.apply),
+    "Settings/get": (SETTINGS, preferences.get),
+    "Settings/set": (SETTINGS, preferences.change),
     "Blob/upload": (BLOB, blobs.upload),
     "Blob/get": (BLOB, blobs.get),
     "Blob/lookup": (BLOB, blobs.lookup),
@@ -157,6 +161,8 @@ def _account(mailbox: OpenMailbox) -> dict[str, Any]:
     capabilities: dict[str, Any] = {MAIL: mail, BLOB: blob, QUOTA: {}, CONTACTS: contacts}
     if mailbox.may_send:
         capabilities |= {SUBMISSION: submission, VACATION: {}, FILTERS: filters.capability()}
+    if mailbox.rights is None:
+        capabilities |= {SETTINGS: preferences.capability()}
     return {
         "name": str(mailbox.address), "isPersonal": mailbox.rights is None, "isReadOnly": mailbox.read_only,
         "accountCapabilities": capabilities,
@@ -234,4 +240,6 @@ def _method(context: Context, name: str) -> Method:
         raise MethodError("unknownMethod")
     if capability in (SUBMISSION, VACATION, FILTERS) and not context.visitor.mailbox.may_send:
         raise MethodError("accountNotSupportedByMethod", "you may not write as this mailbox")
+    if capability == SETTINGS and context.visitor.mailbox.rights is not None:
+        raise MethodError("accountNotSupportedByMethod", "settings are those of a person's own mailbox")
     return method

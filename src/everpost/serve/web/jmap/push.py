@@ -42,6 +42,7 @@ TYPES: Final = frozenset(
         "Identity",
         "VacationResponse",
         "Filter",
+        "Settings",
         "AddressBook",
         "ContactCard",
     )
