@@ -1,6 +1,6 @@
 /** The webmail of one person, from logging in to logging out. */
 
-import { HttpError, JmapClient, request, Unreachable, whenExpired } from "../lib/jmap/client";
+import { HttpError, JmapClient, request, Unreachable, whenExpired, whenRenewed } from "../lib/jmap/client";
 import { store } from "../lib/store";
 import { Accounts } from "./accounts.svelte";
 import { Desk } from "./desk.svelte";
@@ -13,9 +13,11 @@ class App {
   accounts = $state.raw<Accounts | null>(null);
   /** Why the login page is shown, where there is something to say. */
   notice = $state<"closed" | "away" | "expired" | null>(null);
+  private renewing: Promise<void> | null = null;
 
   constructor() {
     whenExpired(() => this.expire());
+    whenRenewed(() => void this.renew());
   }
 
   async start(): Promise<void> {
@@ -40,6 +42,24 @@ class App {
       else if (!(error instanceof HttpError)) throw error;
       else if (error.status === 403) this.notice = "closed";
     }
+  }
+
+  /** The session has changed at the server. Asked for once, however often it is told. */
+  private renew(): Promise<void> {
+    this.renewing ??= this.renewNow().finally(() => (this.renewing = null));
+    return this.renewing;
+  }
+
+  private async renewNow(): Promise<void> {
+    if (this.phase !== "in") return;
+    try {
+      const client = await JmapClient.connect();
+      if (this.accounts?.renew(client)) return;
+    } catch {
+      return; // it is told again with the next answer
+    }
+    for (const { composing } of this.accounts?.all ?? []) if (composing.open !== null) await composing.putAway();
+    await this.start();
   }
 
   private expire(): void {

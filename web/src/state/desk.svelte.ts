@@ -89,6 +89,13 @@ export class Desk {
     if (this.isHere && isNowhere()) this.goTo("inbox", "replace");
   }
 
+  /** The mailbox is not this person's to use any more: what was being written goes to its drafts where it still may. */
+  async leave(): Promise<void> {
+    this.sheet = null;
+    if (this.composing.open !== null) await this.composing.putAway();
+    this.mail.stop();
+  }
+
   /** The login has ended: everything stays as it is, out of sight. */
   pause(): void {
     this.isPaused = true;
@@ -121,7 +128,7 @@ export class Desk {
 
   goTo(role: Role, how: "push" | "replace" = "push"): void {
     const folder = this.mail.withRole(role);
-    if (folder !== undefined) route.go({ folder: folder.id, query: "", thread: null }, how);
+    if (folder !== undefined) route.go({ account: this.place, folder: folder.id, query: "", thread: null }, how);
   }
 
   openRow(index: number, how: "push" | "replace" = "push"): void {

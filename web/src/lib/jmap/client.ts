@@ -65,6 +65,13 @@ export function whenExpired(listener: () => void): void {
   expired = listener;
 }
 
+let renewed: () => void = () => {};
+
+/** Who is told that the session has changed (RFC 8620 §2): what is shared with the person, or their rights. */
+export function whenRenewed(listener: () => void): void {
+  renewed = listener;
+}
+
 /** Fetch with what every request of ours needs. Raises `HttpError` or `Unreachable`. */
 export async function request(url: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
@@ -90,11 +97,25 @@ export class JmapClient {
   private readonly using: string[];
 
   private constructor(
-    readonly session: Session,
+    private known: Session,
     readonly accountId: Id,
     readonly account: Account,
   ) {
-    this.using = [...USING, ...[CONTACTS, FILTERS, SETTINGS].filter((one) => one in session.capabilities)];
+    this.using = [...USING, ...[CONTACTS, FILTERS, SETTINGS].filter((one) => one in known.capabilities)];
+  }
+
+  get session(): Session {
+    return this.known;
+  }
+
+  /** The session as it is now, where this account is the same in it. */
+  adopt(session: Session): void {
+    this.known = session;
+  }
+
+  /** A state of the session was told (RFC 8620 §3.4). */
+  heard(state: string): void {
+    if (state !== this.known.state) renewed();
   }
 
   static async connect(): Promise<JmapClient> {
@@ -197,8 +218,9 @@ export class JmapClient {
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ using: this.using, methodCalls: calls.map(({ name, args, id }) => [name, args, id]) }),
       });
-      const { methodResponses } = (await response.json()) as { methodResponses: Answer[] };
+      const { methodResponses, sessionState } = (await response.json()) as { methodResponses: Answer[]; sessionState: string };
       this.onReach(true);
+      this.heard(sessionState);
       for (const call of calls) {
         settle(call, methodResponses);
         if (isKept(call)) void store.put("answers", call.key, { at: Date.now(), answer: methodResponses.find(([, , id]) => id === call.id)?.[1] });

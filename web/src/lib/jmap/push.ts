@@ -40,6 +40,9 @@ export class Push {
     source.addEventListener("state", (event) => {
       this.changed((JSON.parse(event.data as string) as StateChange).changed);
     });
+    source.addEventListener("session", (event) => {
+      this.client.heard((JSON.parse(event.data as string) as { sessionState: string }).sessionState);
+    });
     source.onerror = () => {
       if (source.readyState !== EventSource.CLOSED || this.closed) return;
       this.failures += 1;
