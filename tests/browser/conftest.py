@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, Playwright, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Playwright, sync_playwright
 
 from browser_tools import ANNA, PASSWORD, Standby, standby
 from everpost.app.demo.mailgen import Person
@@ -95,5 +95,23 @@ def logged_in(
     made.locator("button[type=submit]").click()
     made.locator(".row .subject").first.wait_for()
     yield made
+    made.close()
+    context.set_offline(False)
+    forget_settings(context, installation)
     context.close()
     assert errors == []
+
+
+def forget_settings(context: BrowserContext, installation: Standby) -> None:
+    """They are at the server, and the installation is everybody's. Who was logged out has nothing to forget."""
+    session = context.request.get(f"{installation.url}/jmap/session")
+    if not session.ok:
+        return
+    account = session.json()["primaryAccounts"]["urn:ietf:params:jmap:mail"]
+    names = ("language", "theme", "readingPane", "threads", "richText", "undoSeconds", "labels", "picturesFrom")
+    patch = dict.fromkeys((*names, "identityId"))
+    call = ["Settings/set", {"accountId": account, "update": {"singleton": patch}}, "0"]
+    using = ["urn:ietf:params:jmap:core", "urn:everpost:jmap:settings"]
+    context.request.post(
+        f"{installation.url}/jmap/api", headers={"X-Everpost": "1"}, data={"using": using, "methodCalls": [call]}
+    )

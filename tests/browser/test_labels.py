@@ -31,7 +31,7 @@ def test_labels_are_put_on_found_and_taken_off(page: Page, installation: Standby
         check(page, size, "labels-folders")
     page.get_by_role("navigation").get_by_role("button", name=label).click()
     expect(page.locator(".row")).to_have_count(1)
-    expect(page.get_by_role("searchbox")).to_have_value(f'label:"{label}"')
+    expect(page.get_by_role("combobox", name="Search mail")).to_have_value(f'label:"{label}"')
     check(page, size, "labels-list")
     row(page, subject)
     page.keyboard.press("l")

@@ -13,8 +13,9 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from browser.conftest import logged_in
 from browser.test_webmail import check, moved, row, undo, written
-from browser_tools import ARCHIVE, BEN, CARLA, OFFICE, SALES, Standby, share_mailboxes
+from browser_tools import ARCHIVE, BEN, CARLA, OFFICE, SALES, Standby, change_share, share_mailboxes
 from everpost.app.demo.mailgen import Person
+from everpost.directory.model import Rights
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,33 @@ def test_the_way_back_leads_through_the_mailboxes(page: Page, size: str) -> None
     expect(page.get_by_role("heading", level=1)).not_to_contain_text("@")
     page.go_forward()
     expect(page.get_by_role("heading", level=1)).to_contain_text(OFFICE.address)
+
+
+def test_changed_and_withdrawn_shares_show_without_reload(page: Page, size: str, shared: Standby) -> None:
+    def allow(rights: Rights | None) -> None:
+        with ThreadPoolExecutor(1) as other:  # Playwright's loop has this thread
+            other.submit(asyncio.run, change_share(shared.installation, SALES, rights)).result(60)
+
+    visit(page, size, SALES)
+    row(page, "Welcome, Sales")
+    reply = page.get_by_role("button", name="Reply", exact=True)
+    expect(reply).to_be_visible()
+    try:
+        page.evaluate("window.isTheSamePage = true")
+        allow(Rights.READ)
+        expect(reply).to_have_count(0)
+        expect(page.get_by_text(f"You may read {SALES.address}, and change nothing in it.")).to_be_visible()
+        allow(None)
+        expect(page.get_by_text(f"{SALES.address} is no longer shared with you")).to_be_visible()
+        expect(page.get_by_role("heading", level=1)).not_to_contain_text(SALES.address)
+        check(page, size, "shared-withdrawn")
+        names = folders(page, size).locator("a[href*='account=']")
+        expect(names).to_have_count(2)
+        allow(Rights.SEND)
+        expect(names).to_have_count(3)
+        assert page.evaluate("window.isTheSamePage")
+    finally:
+        allow(Rights.SEND)
 
 
 @pytest.mark.parametrize("language", ["de", "fr"])

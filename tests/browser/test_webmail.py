@@ -148,8 +148,8 @@ def test_flagged_by_key_and_counted_by_the_search(page: Page, installation: Stan
     page.keyboard.press("s")
     page.keyboard.press("Escape")
     expect(page.locator(".row", has_text=subject).get_by_role("img", name="Flagged")).to_be_visible()
-    page.get_by_role("searchbox").fill(f'is:flagged subject:"{subject}"')
-    page.get_by_role("searchbox").press("Enter")
+    page.get_by_role("combobox", name="Search mail").fill(f'is:flagged subject:"{subject}"')
+    page.get_by_role("combobox", name="Search mail").press("Enter")
     expect(page.locator(".row")).to_have_count(1)
     check(page, size, "search")
 

@@ -103,3 +103,15 @@ async def share_mailboxes(installation: Installation) -> None:
                 await Identity(database).set_password(organisation.id, mailbox_id, PASSWORD)
         for person, rights in SHARED.items():
             await Sharing(database).share(organisation.id, person.address, CARLA.address, rights)
+
+
+async def change_share(installation: Installation, person: Person, rights: Rights | None) -> None:
+    """What Carla may do in a mailbox from now on; None: nothing."""
+    config = load_config(installation.config_path)
+    async with open_database(config) as database:
+        sharing = Sharing(database)
+        organisation = await sharing.organisation_of(person.address)
+        if rights is None:
+            await sharing.unshare(organisation.id, person.address, CARLA.address)
+        else:
+            await sharing.share(organisation.id, person.address, CARLA.address, rights)

@@ -86,6 +86,7 @@ def examples(person: Person, ids: dict[str, str]) -> dict[str, dict[str, Any]]:
         "VacationResponse/set": {"update": {"singleton": {"isEnabled": True, "fromDate": None, "textBody": "x"}}},
         "Filter/set": {"create": {"f": rule, "g": {"name": "G", "keywords": {"$seen": True}, "isEnabled": False}}},
         "Filter/apply": {"mailboxId": FOLDER["inbox"], "ids": None},
+        "Settings/set": {"update": {"singleton": {"theme": "dark", "labels": ["a"], "undoSeconds": 5, "language": None}}},
         "Quota/query": {"filter": {"name": "u", "type": "Email"}, "sort": [{"property": "name"}]},
         "Blob/copy": {"fromAccountId": "A1", "blobIds": [blob]},
         "Blob/get": {"ids": [blob], "properties": ["data", "size", "digest:sha"], "offset": 0, "length": 3},

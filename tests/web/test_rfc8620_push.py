@@ -14,6 +14,7 @@ import httpx
 import pytest
 import uvicorn
 
+from web.test_shared_mailboxes import share
 from web_tools.world import Person, World, message
 
 
@@ -206,3 +207,28 @@ async def test_rfc8620_7_2_push_subscriptions_are_refused_with_a_reason(ann: Per
     assert answer["notCreated"]["b"]["type"] == "forbidden"
     ((_, found),) = await ann.calls(("PushSubscription/get", {"ids": ["x"]}))
     assert found == {"list": [], "notFound": ["x"]}
+
+
+async def test_rfc8620_2_a_changed_session_is_told_and_ends_the_stream(world: World, ann: Person) -> None:
+    await world.person("office@example.org")
+    async with served(world) as (base, _, _):
+        for rights in ("read", "send", None):  # shared, with other rights, withdrawn
+            async with opened(world, base) as stream:
+                await share(world, rights)
+                name, data, _ = await stream.next()
+                assert name == "session"
+                session = (await ann.http.get("/jmap/session")).json()
+                assert data == {"sessionState": session["state"]}
+                assert (len(session["accounts"]) > 1) == (rights is not None)
+                assert await stream.ended()
+
+
+async def test_rfc8620_2_a_change_that_is_not_theirs_goes_by(world: World, ann: Person) -> None:
+    await world.person("carl@example.org")
+    await world.person("office@example.org")
+    async with served(world) as (base, _, _), opened(world, base) as stream:
+        await share(world, "read", "carl@example.org")
+        await asyncio.sleep(0.5)
+        await world.deliver("ann@example.org", message("Later"))
+        name, data, _ = await stream.next()
+        assert (name, list(data["changed"])) == ("state", [ann.account_id])

@@ -42,7 +42,7 @@ _DIRECTORY = load("directory")
 USING = [
     f"urn:ietf:params:jmap:{name}"
     for name in ("core", "mail", "submission", "vacationresponse", "blob", "quota", "contacts")
-] + ["urn:everpost:jmap:filters", "urn:everpost:jmap:quarantine"]  # fmt: skip
+] + ["urn:everpost:jmap:filters", "urn:everpost:jmap:quarantine", "urn:everpost:jmap:settings"]  # fmt: skip
 FOLDER = {role.value: encode_id(role.folder_id) for role in Role}
 
 

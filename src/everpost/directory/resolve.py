@@ -106,6 +106,11 @@ class Directory:
         for cache in (self._answers, self._domains, self._mailboxes, self._shares, self._own, self._copies):
             cache.clear()
 
+    @property
+    def epoch(self) -> int:
+        """Rises whenever the directory has changed."""
+        return self._epoch
+
     def cached(self, address: Address) -> Resolution | None:
         """The answer without waiting, where it is known."""
         return self._answers.get(str(address))

@@ -22,15 +22,15 @@ class Source {
   static last: Source;
   onopen: (() => void) | null = null;
   readonly close = vi.fn();
-  private listener: (event: { data: string }) => void = () => {};
+  private readonly listeners = new Map<string, (event: { data: string }) => void>();
   constructor() {
     Source.last = this;
   }
-  addEventListener(_: string, listener: (event: { data: string }) => void): void {
-    this.listener = listener;
+  addEventListener(name: string, listener: (event: { data: string }) => void): void {
+    this.listeners.set(name, listener);
   }
   say(changed: Record<string, Record<string, string>>): void {
-    this.listener({ data: JSON.stringify({ "@type": "StateChange", changed }) });
+    this.listeners.get("state")!({ data: JSON.stringify({ "@type": "StateChange", changed }) });
   }
 }
 
@@ -59,7 +59,7 @@ async function started(at = "/mail/1") {
   vi.stubGlobal("location", new URL(at, "http://localhost"));
   vi.resetModules();
   const [{ Accounts }, { JmapClient }, { Desk }, { route }] = await Promise.all([
-    import("./accounts.svelte"), import("../lib/jmap/client"), import("./app.svelte"), import("./route.svelte"),
+    import("./accounts.svelte"), import("../lib/jmap/client"), import("./desk.svelte"), import("./route.svelte"),
   ]);
   const made = new Accounts(await JmapClient.connect(), (mail, all) => new Desk(mail, all));
   await made.start();
@@ -149,6 +149,25 @@ describe("accounts", () => {
     expect([office!.mail.maySend, sales!.mail.maySend]).toEqual([false, true]);
     accounts.own!.isReadOnly = true;
     expect((await started()).made.shared[0]!.writer).toBeNull();
+  });
+
+  test("a changed session brings, takes and renews shared mailboxes, and leaves the others as they are", async () => {
+    const { made, route, JmapClient } = await started("/mail/1?account=reads");
+    const [office, sales] = made.shared;
+    accounts.reads = account("office@example.org", {}, true);
+    accounts.more = account("more@example.org");
+    expect(made.renew(await JmapClient.connect())).toBe(true);
+    expect(made.shared.map(({ mail }) => mail.sharedName)).toEqual(["more@example.org", "office@example.org", "sales@example.org"]);
+    expect(made.shared[2]).toBe(sales);
+    expect(made.shared[1]).not.toBe(office);
+    expect(made.here).toBe(made.shared[1]); // one stays where one was
+    delete accounts.reads;
+    expect(made.renew(await JmapClient.connect())).toBe(true);
+    expect(made.here).toBe(made.own);
+    expect(route.place.account).toBeNull();
+    accounts.own!.isReadOnly = true;
+    expect(made.renew(await JmapClient.connect())).toBe(false);
+    made.stop();
   });
 
   test("other rights make other accounts", async () => {

@@ -50,6 +50,11 @@ export class Contacts {
     }
   }
 
+  /** Cards have changed elsewhere: ask again. */
+  forget(): void {
+    this.cards.clear();
+  }
+
   /** Into the person's default address book, with undo; what went wrong is told. */
   async add(person: EmailAddress): Promise<void> {
     const key = person.email.toLowerCase();

@@ -65,7 +65,7 @@ export class Draft {
   private wasEdited = $state(false);
 
   constructor(private readonly mail: Mail) {
-    this.identityId = mail.identities[0]?.id ?? "";
+    this.identityId = mail.identity?.id ?? "";
   }
 
   get recipients(): EmailAddress[] {

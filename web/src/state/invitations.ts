@@ -5,7 +5,7 @@ import { keyword } from "../lib/jmap/patch";
 import type { Email, Id, Identity, SetAnswer } from "../lib/jmap/types";
 import { isAddress } from "../lib/mail/address";
 import { reply, type Invitation, type Partstat } from "../lib/mail/calendar";
-import type { Desk } from "./app.svelte";
+import type { Desk } from "./desk.svelte";
 import { t } from "./i18n.svelte";
 import { reasonOf } from "./mail.svelte";
 import { settings } from "./settings.svelte";

@@ -1,12 +1,13 @@
 /** The keys of the webmail, as users of Gmail and Fastmail know them. */
 
 import type { Role } from "../lib/jmap/types";
-import type { Desk } from "./app.svelte";
+import type { Desk } from "./desk.svelte";
 import { route } from "./route.svelte";
 import { toasts } from "./toasts.svelte";
 
 const AFTER_G: Record<string, Role> = { i: "inbox", d: "drafts", t: "sent", a: "archive", "#": "trash" };
 const G_LASTS_MS = 1_500;
+const IN_CONTACTS = new Set(["c", "z", "?"]);
 
 /** Listens until the returned function is called. */
 export function listen(desk: Desk): () => void {
@@ -18,7 +19,8 @@ export function listen(desk: Desk): () => void {
     gAt = event.key === "g" ? performance.now() : -Infinity;
     const role = afterG ? AFTER_G[event.key] : undefined;
     if (role !== undefined) desk.goTo(role);
-    else if (!perform(desk, event.key)) return;
+    else if (afterG && event.key === "c" && desk.contacts.isThere) route.go({ contacts: { card: null, edits: false } });
+    else if (!isForHere(event.key) || !perform(desk, event.key)) return;
     event.preventDefault();
   }
 
@@ -26,8 +28,13 @@ export function listen(desk: Desk): () => void {
   return () => removeEventListener("keydown", press);
 }
 
+/** At the contacts mail is out of sight: its keys change nothing there. */
+function isForHere(key: string): boolean {
+  return route.place.contacts === undefined || IN_CONTACTS.has(key);
+}
+
 /** Inside a field letters are letters; inside a dialog they are its own. */
-function isTyping(event: KeyboardEvent): boolean {
+export function isTyping(event: KeyboardEvent): boolean {
   const target = event.target;
   if (document.querySelector("dialog[open]")) return true;
   return target instanceof HTMLElement && (target.isContentEditable || target.matches("input, textarea, select"));

@@ -9,6 +9,7 @@ import type { ChangesAnswer, Email, EmailAddress, EmailSummary, GetAnswer, Id, I
 import { store } from "../lib/store";
 import { t } from "./i18n.svelte";
 import { Queue } from "./queue.svelte";
+import { settings } from "./settings.svelte";
 import { toasts } from "./toasts.svelte";
 
 export const SUMMARY = ["id", "threadId", "mailboxIds", "keywords", "size", "receivedAt", "from", "to", "subject", "preview", "hasAttachment"];
@@ -90,6 +91,11 @@ export class Mail {
 
   get maySend(): boolean {
     return this.hasSubmission && !this.isReadOnly;
+  }
+
+  /** Whom a new message is from: the one that was chosen in the settings, else the first. */
+  get identity(): Identity | undefined {
+    return this.identities.find(({ id }) => id === settings.identityId && this.sharedName === null) ?? this.identities[0];
   }
 
   /** The mailbox's address, where it is not the person's own. */

@@ -28,6 +28,13 @@ export class People {
     return this.ranked(typed, []);
   }
 
+  /** Those met most and latest, once that is known. Never fails. */
+  async nearest(): Promise<EmailAddress[]> {
+    this.learning ??= this.learn({});
+    await this.learning;
+    return rank([...this.met.values()].map((person) => ({ person, origin: "met" as const })), this.weights);
+  }
+
   /** Of all there are. Never fails: one can always type the address. */
   async everywhere(typed: string): Promise<EmailAddress[]> {
     if (typed.length < LETTERS_TO_ASK) return this.here(typed);

@@ -1,4 +1,4 @@
-/** Where the person is: `/mail/{folder}/{thread}?q=…&account=…`; the browser's back button works. */
+/** Where the person is: `/mail/{folder}/{thread}?q=…&account=…` or `/contacts/{card}/edit`; the browser's back button works. */
 
 import type { Id } from "../lib/jmap/types";
 
@@ -8,6 +8,14 @@ export interface Place {
   folder: Id | null;
   query: string;
   thread: Id | null;
+  /** Of the contacts, where those are shown and not mail. */
+  contacts?: ContactsPlace | undefined;
+}
+
+export interface ContactsPlace {
+  card: Id | null;
+  /** Whether the card is being changed; one that is null is new then. */
+  edits: boolean;
 }
 
 class Route {
@@ -17,8 +25,9 @@ class Route {
     addEventListener("popstate", () => (this.place = read()));
   }
 
+  /** A change that does not name the contacts leads to mail. */
   go(change: Partial<Place>, how: "push" | "replace" = "push"): void {
-    const place = { ...this.place, ...change };
+    const place = { ...this.place, contacts: undefined, ...change };
     const url = write(place);
     if (url === location.pathname + location.search) return;
     history[how === "push" ? "pushState" : "replaceState"](null, "", url);
@@ -28,6 +37,10 @@ class Route {
 
 function read(): Place {
   const [view, folder, thread] = location.pathname.split("/").slice(1).map(decodeURIComponent);
+  if (view === "contacts") {
+    const contacts = { card: folder && folder !== "-" ? folder : null, edits: thread === "edit" };
+    return { account: null, folder: null, query: "", thread: null, contacts };
+  }
   if (view !== "mail") return { account: null, folder: null, query: "", thread: null };
   const words = new URLSearchParams(location.search);
   const query = words.get("q") ?? "";
@@ -35,10 +48,16 @@ function read(): Place {
 }
 
 /** The address of a place. */
-export function write({ account, folder, query, thread }: Place): string {
+export function write({ account, folder, query, thread, contacts }: Place): string {
+  if (contacts !== undefined) return contactsPath(contacts);
   const path = ["", "mail", folder ?? "-", ...(thread ? [thread] : [])].map(encodeURIComponent).join("/");
   const words = new URLSearchParams({ ...(query ? { q: query } : {}), ...(account === null ? {} : { account }) });
   return words.size > 0 ? `${path}?${words}` : path;
+}
+
+function contactsPath({ card, edits }: ContactsPlace): string {
+  const path = card === null && !edits ? ["", "contacts"] : ["", "contacts", card ?? "-", ...(edits ? ["edit"] : [])];
+  return path.map(encodeURIComponent).join("/");
 }
 
 export const route = new Route();

@@ -16,8 +16,9 @@ CONTACTS: Final = "urn:ietf:params:jmap:contacts"  # RFC 9610
 WEBSOCKET: Final = "urn:ietf:params:jmap:websocket"  # RFC 8887
 FILTERS: Final = "urn:everpost:jmap:filters"  # docs/jmap-filters.md
 QUARANTINE: Final = "urn:everpost:jmap:quarantine"  # docs/jmap-quarantine.md
+SETTINGS: Final = "urn:everpost:jmap:settings"  # docs/jmap-settings.md
 CAPABILITIES: Final = frozenset(
-    (CORE, MAIL, SUBMISSION, VACATION, BLOB, QUOTA, CONTACTS, WEBSOCKET, FILTERS, QUARANTINE)
+    (CORE, MAIL, SUBMISSION, VACATION, BLOB, QUOTA, CONTACTS, WEBSOCKET, FILTERS, QUARANTINE, SETTINGS)
 )
 
 MAX_SIZE_REQUEST: Final = 10_000_000

@@ -11,6 +11,7 @@ const VACATION = "urn:ietf:params:jmap:vacationresponse";
 export const CONTACTS = "urn:ietf:params:jmap:contacts";
 export const FILTERS = "urn:everpost:jmap:filters";
 export const QUARANTINE = "urn:everpost:jmap:quarantine";
+export const SETTINGS = "urn:everpost:jmap:settings";
 const USING = [CORE, MAIL, SUBMISSION, VACATION];
 const MAX_CALLS = 16;
 const MOST_ANSWERS = 400;
@@ -65,6 +66,13 @@ export function whenExpired(listener: () => void): void {
   expired = listener;
 }
 
+let renewed: () => void = () => {};
+
+/** Who is told that the session has changed (RFC 8620 §2): what is shared with the person, or their rights. */
+export function whenRenewed(listener: () => void): void {
+  renewed = listener;
+}
+
 /** Fetch with what every request of ours needs. Raises `HttpError` or `Unreachable`. */
 export async function request(url: string, init: RequestInit = {}): Promise<Response> {
   let response: Response;
@@ -90,11 +98,25 @@ export class JmapClient {
   private readonly using: string[];
 
   private constructor(
-    readonly session: Session,
+    private known: Session,
     readonly accountId: Id,
     readonly account: Account,
   ) {
-    this.using = [...USING, ...[CONTACTS, FILTERS, QUARANTINE].filter((one) => one in session.capabilities)];
+    this.using = [...USING, ...[CONTACTS, FILTERS, QUARANTINE, SETTINGS].filter((one) => one in known.capabilities)];
+  }
+
+  get session(): Session {
+    return this.known;
+  }
+
+  /** The session as it is now, where this account is the same in it. */
+  adopt(session: Session): void {
+    this.known = session;
+  }
+
+  /** A state of the session was told (RFC 8620 §3.4). */
+  heard(state: string): void {
+    if (state !== this.known.state) renewed();
   }
 
   static async connect(): Promise<JmapClient> {
@@ -197,8 +219,9 @@ export class JmapClient {
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ using: this.using, methodCalls: calls.map(({ name, args, id }) => [name, args, id]) }),
       });
-      const { methodResponses } = (await response.json()) as { methodResponses: Answer[] };
+      const { methodResponses, sessionState } = (await response.json()) as { methodResponses: Answer[]; sessionState: string };
       this.onReach(true);
+      this.heard(sessionState);
       for (const call of calls) {
         settle(call, methodResponses);
         if (isKept(call)) void store.put("answers", call.key, { at: Date.now(), answer: methodResponses.find(([, , id]) => id === call.id)?.[1] });
@@ -213,9 +236,17 @@ export class JmapClient {
   }
 }
 
-/** Lists and what they show; whole messages have a place of their own, what was typed is not worth one, and what is kept in quarantine stays at the server. */
+/** Lists and what they show; whole messages and settings have a place of their own, what was typed is not worth one, and what is kept in quarantine stays at the server. */
 function isKept({ name, args }: Waiting): boolean {
-  return !name.startsWith("ContactCard/") && !name.startsWith("QuarantinedEmail/") && /\/(?:get|query)$/.test(name) && args.fetchTextBodyValues !== true;
+  if (name === "Settings/get" || name.startsWith("QuarantinedEmail/")) return false;
+  if (name.startsWith("ContactCard/") && wasTyped(args)) return false;
+  return /\/(?:get|query)$/.test(name) && args.fetchTextBodyValues !== true;
+}
+
+/** Cards that were looked for by a word, and not those of the list of contacts. */
+function wasTyped(args: Arguments): boolean {
+  const filter = (args.filter ?? {}) as object;
+  return "#ids" in args || "text" in filter || "email" in filter;
 }
 
 /** The first answer to a call is its own; what follows was implied by it (e.g. onSuccessUpdateEmail). */

@@ -29,7 +29,7 @@ export class Push {
   }
 
   private open(): void {
-    const source = new EventSource(this.client.eventUrl("Email,Mailbox,Thread,EmailDelivery,EmailSubmission,VacationResponse,Filter", PING_S));
+    const source = new EventSource(this.client.eventUrl("Email,Mailbox,Thread,EmailDelivery,EmailSubmission,VacationResponse,Filter,ContactCard,AddressBook,Settings", PING_S));
     this.source = source;
     source.onopen = () => {
       // What happened while nobody listened is asked for: before the first opening too, and when the browser
@@ -39,6 +39,9 @@ export class Push {
     };
     source.addEventListener("state", (event) => {
       this.changed((JSON.parse(event.data as string) as StateChange).changed);
+    });
+    source.addEventListener("session", (event) => {
+      this.client.heard((JSON.parse(event.data as string) as { sessionState: string }).sessionState);
     });
     source.onerror = () => {
       if (source.readyState !== EventSource.CLOSED || this.closed) return;

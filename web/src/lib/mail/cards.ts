@@ -1,4 +1,4 @@
-/** Contact cards (JSContact, RFC 9553) as far as mail needs them: a name and addresses. */
+/** Contact cards (JSContact, RFC 9553) as far as the webmail shows them. */
 
 import type { EmailAddress, Id } from "../jmap/types";
 
@@ -9,7 +9,17 @@ export interface Card {
   id: Id;
   addressBookIds: Record<Id, true>;
   name?: { full?: string; components?: { kind?: string; value: string }[] };
-  emails?: Record<string, { address: string }>;
+  emails?: Record<string, Place & { address: string }>;
+  phones?: Record<string, Place & { number: string }>;
+  organizations?: Record<string, { name?: string }>;
+  titles?: Record<string, { name: string }>;
+  addresses?: Record<string, Place & { full?: string; components?: { value: string }[] }>;
+  notes?: Record<string, { note: string }>;
+}
+
+/** Where an address or a number reaches somebody (RFC 9553 §1.5.1). */
+export interface Place {
+  contexts?: Record<string, true> | null;
 }
 
 export const CARD_PROPERTIES: readonly (keyof Card)[] = ["id", "addressBookIds", "name", "emails"];

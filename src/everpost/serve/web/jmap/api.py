@@ -21,6 +21,7 @@ from everpost.serve.web.jmap import (
     folder_queries,
     folders,
     identities,
+    preferences,
     quarantine,
     queries,
     quotas,
@@ -46,6 +47,7 @@ from everpost.wire.jmap.core import (
     MAX_DATA_SOURCES,
     QUARANTINE,
     QUOTA,
+    SETTINGS,
     SUBMISSION,
     VACATION,
     WEBSOCKET,
@@ -108,6 +110,8 @@ METHODS: dict[str, tuple[str, Method]] = {
     "SenderRule/set": (QUARANTINE, sender_rules.change),
     "QuarantineSettings/get": (QUARANTINE, sender_rules.get_settings),
     "QuarantineSettings/set": (QUARANTINE, sender_rules.change_settings),
+    "Settings/get": (SETTINGS, preferences.get),
+    "Settings/set": (SETTINGS, preferences.change),
     "Blob/upload": (BLOB, blobs.upload),
     "Blob/get": (BLOB, blobs.get),
     "Blob/lookup": (BLOB, blobs.lookup),
@@ -177,6 +181,8 @@ def _account(mailbox: OpenMailbox) -> dict[str, Any]:
             FILTERS: filters.capability(),
             QUARANTINE: quarantine.capability(),
         }
+    if mailbox.rights is None:
+        capabilities |= {SETTINGS: preferences.capability()}
     return {
         "name": str(mailbox.address), "isPersonal": mailbox.rights is None, "isReadOnly": mailbox.read_only,
         "accountCapabilities": capabilities,
@@ -254,4 +260,6 @@ def _method(context: Context, name: str) -> Method:
         raise MethodError("unknownMethod")
     if capability in (SUBMISSION, VACATION, FILTERS, QUARANTINE) and not context.visitor.mailbox.may_send:
         raise MethodError("accountNotSupportedByMethod", "you may not write as this mailbox")
+    if capability == SETTINGS and context.visitor.mailbox.rights is not None:
+        raise MethodError("accountNotSupportedByMethod", "settings are those of a person's own mailbox")
     return method

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from everpost.serve.web.jmap.api import session_state
 from everpost.serve.web.jmap.push import MAX_STREAMS, Listener, Push, clamp_ping, stream
 from everpost.serve.web.names import NOTHING, account_id, state_of
 from everpost.serve.web.problems import Problem, limit
@@ -31,7 +32,8 @@ class EventPage:
     """Opens streams. `push.close()` ends them all."""
 
     def __init__(self, services: WebServices, door: Doorkeeper) -> None:
-        self.push = Push(services.database)
+        # Shares stand in the directory; who is the master, and which mailboxes are open, with the routes.
+        self.push = Push(services.database, lambda: (services.directory.epoch, services.routes.table.generation))
         self._door = door
 
     async def show(self, request: Request) -> Response:
@@ -52,18 +54,17 @@ class EventPage:
             since = await self.push.state(visitor.account)
         listener = Listener(
             visitor.account, account_id(visitor.account), frozenset(() if "*" in types or not types else types),
-            accounts_of(visitor.others),
+            accounts_of(visitor.others), session_state=session_state(visitor),
         )  # fmt: skip
 
-        async def still_welcome() -> bool:
+        async def session() -> str | None:
             try:
-                now = await self._door.admit(request)
+                return session_state(await self._door.admit(request))
             except Problem:
-                return False
-            return accounts_of(now.others) == listener.others
+                return None
 
         events = stream(
             self.push, listener, since=since, ping_s=ping_s,
-            close_after_state=asked.get("closeafter") == "state", still_welcome=still_welcome,
+            close_after_state=asked.get("closeafter") == "state", session=session,
         )  # fmt: skip
         return StreamingResponse(events, 200, dict(_HEADERS), "text/event-stream")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -43,6 +43,7 @@ TYPES: Final = frozenset(
         "VacationResponse",
         "Filter",
         "SenderRule",
+        "Settings",
         "AddressBook",
         "ContactCard",
     )
@@ -80,6 +81,10 @@ class Listener:
     others: Mapping[Account, str] = field(default_factory=dict)
     pending: dict[str, dict[str, str]] = field(default_factory=dict)
     modseq: int = 0
+    session_state: str = ""
+    """As the client knows it (RFC 8620 §2)."""
+    doubted: bool = False
+    """Whether the session may be another by now: who came in is asked about again."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ended: bool = False
 
@@ -102,16 +107,25 @@ class Listener:
     def is_over(self) -> bool:
         return self.ended
 
+    def doubt(self) -> None:
+        """The directory, or a switch, has changed."""
+        self.doubted = True
+        self.changed.set()
+
     def end(self) -> None:
         self.ended = True
         self.changed.set()
 
 
 class Push:
-    """All streams of one process. `close` ends them; without listeners nothing runs."""
+    """All streams of one process. `close` ends them; without listeners nothing runs.
 
-    def __init__(self, database: Database) -> None:
+    `mark()` is another whenever what sessions say of people may be another.
+    """
+
+    def __init__(self, database: Database, mark: Callable[[], object] = lambda: None) -> None:
         self._database = database
+        self._mark = mark
         self._listeners: dict[Account, set[Listener]] = defaultdict(set)
         self._seen: dict[Account, int] = {}
         self._task: asyncio.Task[None] | None = None
@@ -148,6 +162,7 @@ class Push:
         for mailbox, state in states.items():
             self._seen[mailbox] = min(self._seen.get(mailbox, state), state)
             self._listeners[mailbox].add(listener)
+        listener.doubt()  # the session may have changed since it was admitted
         if self._closed:
             listener.end()
         elif self._task is None or self._task.done():
@@ -168,7 +183,12 @@ class Push:
         return int(found or 0)
 
     async def _poll_for_ever(self) -> None:
+        mark: object = None  # a first look at everybody costs little, and misses nothing
         while self._listeners:
+            mark, before = self._mark(), mark
+            if mark != before:
+                for listener in frozenset().union(*self._listeners.values()):
+                    listener.doubt()
             try:
                 await self._poll()
             except (*UNAVAILABLE, asyncpg.PostgresError) as error:
@@ -230,28 +250,51 @@ def ping_event(interval: int) -> bytes:
     return b"event: ping\ndata: %b\n\n" % msgspec.json.encode({"interval": interval})
 
 
+def session_event(state: str) -> bytes:
+    """An event of ours: the session object is to be fetched again (RFC 8620 §2)."""
+    return b"event: session\ndata: %b\n\n" % msgspec.json.encode({"sessionState": state})
+
+
 async def stream(
-    push: Push, listener: Listener, *, since: int | None, ping_s: int, close_after_state: bool, still_welcome: Any
-) -> AsyncIterator[bytes]:
-    """The events of one stream, until it ends. `still_welcome()` is asked from time to time."""
+    push: Push, listener: Listener, *, since: int | None, ping_s: int, close_after_state: bool,
+    session: Callable[[], Awaitable[str | None]],
+) -> AsyncIterator[bytes]:  # fmt: skip
+    """The events of one stream, until it ends. `session()` tells the session's state now; None: nobody may listen.
+
+    Where the session has changed, that is the last event: what a client is told of is decided when it comes in.
+    """
     quiet = float(ping_s) if ping_s else QUIET_S
     async with push.listen(listener, since):
         yield b": hello\n\n"
         while not listener.is_over():
-            try:
-                await asyncio.wait_for(listener.changed.wait(), quiet)
-            except TimeoutError:
-                if not await still_welcome():
-                    return
-                yield ping_event(ping_s) if ping_s else b":\n\n"
-                continue
+            is_quiet = await _is_quiet(listener, quiet)
             if listener.is_over():
                 return
+            if is_quiet or listener.doubted:
+                listener.doubted = False
+                state = await session()
+                if state is not None and state != listener.session_state:
+                    yield session_event(state)
+                if state != listener.session_state:
+                    return
+            if is_quiet:
+                yield ping_event(ping_s) if ping_s else b":\n\n"
+                continue
             await asyncio.sleep(SETTLE_S)
             listener.changed.clear()
+            if not listener.pending:
+                continue
             yield state_event(listener)
             if close_after_state:
                 return
+
+
+async def _is_quiet(listener: Listener, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(listener.changed.wait(), seconds)
+    except TimeoutError:
+        return True
+    return False
 
 
 def clamp_ping(text: str) -> int:

@@ -169,8 +169,14 @@ class _Connection:
                         continue
                     if listener.is_over():
                         break
+                    if listener.doubted and not await self._still_welcome():
+                        await self._close(POLICY, "the session has changed")
+                        return
+                    listener.doubted = False
                     await asyncio.sleep(SETTLE_S)
                     listener.changed.clear()
+                    if not listener.pending:
+                        continue
                     await self._send(state_change_message(listener.take(), str(listener.modseq)))
             await self._close(GOING_AWAY, "the server is going away")
         except UNAVAILABLE as error:
