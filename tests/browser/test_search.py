@@ -75,6 +75,8 @@ def test_recent_searches_are_offered_and_forgotten(page: Page, size: str) -> Non
     search = field(page)
     search.fill(f"subject:{word}")
     search.press("Enter")
+    page.wait_for_url("**q=*")
+    page.wait_for_timeout(500)  # the browser's store is written behind what one sees
     page.reload()
     page.get_by_role("combobox", name="Search mail").wait_for()
     page.get_by_role("button", name="Clear the search").click()
