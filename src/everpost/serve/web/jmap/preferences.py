@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 
 import msgspec
 
 from everpost.serve.web.jmap.context import Arguments, Context, check_state, set_answer
+from everpost.serve.web.jmap.singletons import SINGLETON, set_singleton, shown_singleton
 from everpost.standby.preferences import (
     MAX_LABELS,
     MAX_SENDERS,
@@ -23,7 +25,6 @@ from everpost.wire.jmap.arguments import Get, Set, properties_of
 from everpost.wire.jmap.core import SetError
 from everpost.wire.jmap.patch import patch_object
 
-SINGLETON = "singleton"
 _NAMES = frozenset(as_properties(Preferences()))
 _PLACE = re.compile(r"at `\$\.(\w+)")
 
@@ -39,37 +40,22 @@ async def get(context: Context, arguments: Arguments) -> Arguments:
     wanted = properties_of(asked.properties, _NAMES | {"id"})
     state = await context.standby.state(context.account)
     async with context.services.database.connection() as connection:
-        shown = {"id": SINGLETON} | as_properties(await preferences_of(connection, context.account))
-    ids = [SINGLETON] if asked.ids is None else list(dict.fromkeys(asked.ids))
-    rows = [{name: shown[name] for name in wanted} for text in ids if text == SINGLETON]
-    missing = [text for text in ids if text != SINGLETON]
-    return {"accountId": asked.account_id, "state": str(state), "list": rows, "notFound": missing}
+        whole = as_properties(await preferences_of(connection, context.account))
+    return {"accountId": asked.account_id, "state": str(state)} | shown_singleton(asked, wanted, whole)
 
 
 async def change(context: Context, arguments: Arguments) -> Arguments:
     """Settings/set: there is one, which is neither made nor destroyed; also while the primary is the master."""
     asked = context.read(arguments, Set)
-    single = SetError("singleton", "there is exactly one").as_json()
-    missing = SetError("notFound").as_json()
     async with context.standby.work(context.account, context.visitor.actor) as (work, _):
         check_state(asked.if_in_state, work.first_modseq)
         answer = set_answer(context, work.first_modseq, work.first_modseq)
-        answer["notCreated"] = dict.fromkeys(asked.create or {}, single)
-        for text in dict.fromkeys(asked.destroy or ()):
-            answer["notDestroyed"][text] = single if text == SINGLETON else missing
-        for text, patch in (asked.update or {}).items():
-            try:
-                await _update(work, text, patch)
-                answer["updated"][text] = None
-            except SetError as error:
-                answer["notUpdated"][text] = error.as_json()
+        await set_singleton(asked, answer, partial(_update, work))
         answer["newState"] = str(work.modseq)
     return answer
 
 
-async def _update(work: Work, text: str, patch: dict[str, Any]) -> None:
-    if text != SINGLETON:
-        raise SetError("notFound")
+async def _update(work: Work, patch: dict[str, Any]) -> None:
     old = await preferences_of(work.connection, work.account)
     new = _patched(old, {name: value for name, value in patch.items() if (name, value) != ("id", SINGLETON)})
     if new != old:

@@ -4,6 +4,7 @@ they are written to.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
 from everpost.directory.model import Language
@@ -19,6 +20,7 @@ from everpost.serve.web.jmap.context import (
     read_changes,
     set_answer,
 )
+from everpost.serve.web.jmap.singletons import set_singleton, shown_singleton
 from everpost.standby.work import Work
 from everpost.store import audit
 from everpost.store.ids import encode_id
@@ -27,7 +29,6 @@ from everpost.wire.jmap.arguments import Get, Set, properties_of
 from everpost.wire.jmap.core import SetError
 
 _SQL = load("quarantine")
-SINGLETON: Final = "singleton"
 _PROPERTIES: Final = frozenset(("id", "sender", "action"))
 
 
@@ -124,34 +125,23 @@ async def get_settings(context: Context, arguments: Arguments) -> Arguments:
         language = await connection.fetchval(
             _SQL["language_of"], context.account.organisation_id, context.account.mailbox_id
         )
-    ids = [SINGLETON] if asked.ids is None else list(dict.fromkeys(asked.ids))
-    whole = {"id": SINGLETON, "language": language}
-    return {
-        "accountId": asked.account_id, "state": str(language),
-        "list": [{name: whole[name] for name in wanted} for text in ids if text == SINGLETON],
-        "notFound": [text for text in ids if text != SINGLETON],
-    }  # fmt: skip
+    shown = shown_singleton(asked, wanted, {"language": language})
+    return {"accountId": asked.account_id, "state": str(language)} | shown
 
 
 async def change_settings(context: Context, arguments: Arguments) -> Arguments:
     """QuarantineSettings/set: the language of what is written to the person."""
     asked = context.read(arguments, Set)
     answer = set_answer(context, 0, 0)
-    single = SetError("singleton", "there is exactly one").as_json()
-    answer["notCreated"] = dict.fromkeys(asked.create or {}, single)
-    for text in dict.fromkeys(asked.destroy or ()):
-        answer["notDestroyed"][text] = single if text == SINGLETON else SetError("notFound").as_json()
-    for text, patch in (asked.update or {}).items():
-        language = patch.get("language")
-        if text != SINGLETON:
-            answer["notUpdated"][text] = SetError("notFound").as_json()
-        elif set(patch) - {"language", "id"} or (language is not None and language not in set(Language)):
-            refused = SetError("invalidProperties", f"one of {', '.join(Language)}", properties=("language",))
-            answer["notUpdated"][text] = refused.as_json()
-        else:
-            async with context.services.database.connection() as connection:
-                await connection.execute(
-                    _SQL["set_language"], context.account.organisation_id, context.account.mailbox_id, language
-                )
-            answer["updated"][text] = None
+    await set_singleton(asked, answer, partial(_set_language, context))
     return answer
+
+
+async def _set_language(context: Context, patch: dict[str, Any]) -> None:
+    language = patch.get("language")
+    if set(patch) - {"language", "id"} or (language is not None and language not in set(Language)):
+        raise SetError("invalidProperties", f"one of {', '.join(Language)}", properties=("language",))
+    async with context.services.database.connection() as connection:
+        await connection.execute(
+            _SQL["set_language"], context.account.organisation_id, context.account.mailbox_id, language
+        )
